@@ -6,6 +6,7 @@ back of a seed is small: its verdict in words, and which faults met which states
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ from dcompute_sim.mutants import MutantError
 from dcompute_sim.run import BrokerError, EngineError, RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario
 
+_DIFFERS = re.compile(r"\b[\w./-]*\d[\w.,/-]*")  # a number, or a name with one: py-3, 12.5
+_SEVERAL = re.compile(r"#(?:(?:,| and) #)+")
+_COUNTED = re.compile(r"(# [a-z]+?)s?\b")  # one or more
 _LARGEST_CHUNK = 25  # about half a second of work: what a worker that dies loses, and what stopping waits for
 one_run = threading.Lock()  # paho's clock is one for the whole process
 
@@ -56,6 +60,20 @@ class Tally:
 
 
 @dataclass
+class Untested:
+    """One expectation that some seeds left undecided for one reason. `why`: in the words of the first."""
+
+    label: str
+    why: str
+    seeds: list[int] = field(default_factory=list)
+
+
+def kind_of_reason(why: str) -> str:
+    """Return a reason without what differs from seed to seed: who it was, when, and how many."""
+    return _COUNTED.sub(r"\1", _SEVERAL.sub("#", _DIFFERS.sub("#", why)))
+
+
+@dataclass
 class Campaign:
     """The results so far, of as many seeds as were `planned`.
 
@@ -70,6 +88,16 @@ class Campaign:
         """Return the results with this status, by seed."""
         found = [result for result in self.results if result.verdict.status is status]
         return sorted(found, key=lambda result: result.seed)
+
+    def undecided(self) -> list[Untested]:
+        """Return what was left untested, by expectation and reason, the most frequent first."""
+        groups: dict[tuple[str, str], Untested] = {}
+        for seed_result in sorted(self.results, key=lambda result: result.seed):
+            for result in seed_result.verdict.of(Status.INCONCLUSIVE):
+                why = result.outcome.summary
+                group = groups.setdefault((result.label, kind_of_reason(why)), Untested(result.label, why))
+                group.seeds.append(seed_result.seed)
+        return sorted(groups.values(), key=lambda group: (-len(group.seeds), group.seeds[0]))
 
     def tallies(self) -> dict[str, Tally]:
         """Tell how each expectation fared, by its label."""

@@ -395,6 +395,11 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("waves_kept", "aborted for nothing", lambda d: d.change(t.CampaignEnded, {"aborted": "so"})),
     (
         "waves_kept",
+        "a board that did not answer is left",
+        lambda d: d.change(t.UpdateState, {"state": "failed"}, node="n1"),
+    ),
+    (
+        "waves_kept",
         "one more after a failure",
         lambda d: d.change(t.UpdateState, {"state": "refused"}, node="n1"),
     ),

@@ -33,6 +33,15 @@ def started(at_s: float) -> Told:
     return (at_s, t.MasterStarted, {"boot": 2})
 
 
+def stopped(at_s: float) -> Told:
+    return (at_s, t.MasterStopped, {"how": "crash"})
+
+
+def tried(at_s: float) -> list[Told]:
+    """Try `a` again, without an answer."""
+    return [*begun(at_s, "a"), *moved(at_s + 9, "a", "failed")]
+
+
 LATER: Told = (90, t.MasterConnected, {})
 CANARY = [*begun(0, "a"), *moved(9, "a", "sending", "switching", "confirmed")]
 BAD = [*begun(0, "a"), *moved(9, "a", "sending", "switching", "rolled back")]
@@ -42,6 +51,16 @@ BOTH = [
     *moved(12, "b", "sending", "rolled back"),
 ]
 SENT_BACK = begun(13, "a", version="v1")
+
+SILENT = [*begun(0, "a"), *moved(9, "a", "failed")]
+LAST = [*begun(14, "b", "c"), *moved(15, "b", "confirmed"), *moved(15, "c", "confirmed")]
+LAST += [*begun(25, "d"), *moved(26, "d", "confirmed")]
+ABORTED_BESIDE = [
+    plan(first=2, abort=0.4),
+    *begun(0, "a", "b"),
+    *moved(9, "a", "failed"),
+    *moved(12, "b", "sending", "rolled back"),
+]
 
 STORIES: list[tuple[str, Status, str, list[Told]]] = [
     ("as declared", Status.HELD, "2 waves", [plan(), *CANARY, *begun(14, "b", "c"), ended(20)]),
@@ -76,7 +95,54 @@ STORIES: list[tuple[str, Status, str, list[Told]]] = [
         "silent",
         Status.HELD,
         "0 aborted",
-        [plan(abort=0.0), *begun(0, "a"), *moved(9, "a", "failed"), ended(9)],
+        [plan(nodes=["a"], abort=0.0), *SILENT, *tried(20), ended(30)],
+    ),
+    ("one try, one declared", Status.HELD, "", [plan(nodes=["a"], tries=1), *SILENT, ended(9)]),
+    ("one try", Status.FAILED, "tried 1 time, 2", [plan(nodes=["a"]), *SILENT, ended(9)]),
+    ("no second try was due", Status.HELD, "1 aborted", [*ABORTED_BESIDE, ended(40, "so")]),
+    ("none further", Status.FAILED, "to be aborted", [*ABORTED_BESIDE, *tried(40), ended(50, "so")]),
+    (
+        "three tries",
+        Status.FAILED,
+        "tried 3 times, 2",
+        [plan(), *SILENT, *LAST, *tried(40), *tried(60), ended(70)],
+    ),
+    ("tried too soon", Status.FAILED, "while 3 boards waited", [plan(), *SILENT, *tried(20), ended(40)]),
+    (
+        "tried without a pause",
+        Status.FAILED,
+        "0.0 s after",
+        [plan(nodes=["a"]), *SILENT, *tried(9), ended(40)],
+    ),
+    (
+        "it had answered",
+        Status.FAILED,
+        "it had answered",
+        [plan(nodes=["a"]), *CANARY, *tried(20), ended(40)],
+    ),
+    (
+        "went on with its try after a crash",
+        Status.HELD,
+        "",
+        [plan(nodes=["a"]), *begun(0, "a"), started(4), *tried(5), *tried(20), ended(40)],
+    ),
+    (
+        "a crash as it ended: the try may count",
+        Status.HELD,
+        "",
+        [plan(nodes=["a"]), *SILENT, stopped(9.5), started(12), *tried(12), ended(40)],
+    ),
+    (
+        "a crash as it ended: the try may not count",
+        Status.HELD,
+        "",
+        [plan(nodes=["a"]), *SILENT, stopped(9.5), started(12), *tried(12), *tried(27), ended(40)],
+    ),
+    (
+        "a crash later",
+        Status.FAILED,
+        "tried 3 times",
+        [plan(nodes=["a"]), *SILENT, stopped(15), started(16), *tried(16), *tried(35), ended(50)],
     ),
     (
         "given up",

@@ -104,6 +104,50 @@ def test_a_mutant_is_found_and_the_lowest_seed_named(small: Scenario) -> None:
     assert "12 seeds in 2 s, 6 a second" in out.getvalue()
 
 
+def test_undecided_seeds_are_told_by_expectation_and_reason() -> None:
+    """Also beside one that failed; what differs from seed to seed makes no other reason."""
+    unseen = {
+        2: "1 of 4 faults had no witness: py-3 was idle",
+        5: "2 of 7 faults had no witness: py-1 and py-12 was idle",
+        7: "1 of 1 fault had no witness: py-2 was idle",
+        4: "nobody ran there",
+    }
+    undecided = [
+        SeedResult(seed, Verdict((Result("seen", "", "", CheckOutcome(Status.INCONCLUSIVE, why)),), ()))
+        for seed, why in unseen.items()
+    ]
+    campaign = Campaign(
+        30, [*undecided, result(3, a="failed"), *(result(n, b="inconclusive") for n in range(10, 25))]
+    )
+    out = io.StringIO()
+    print_campaign(make_console("plain", out), "small", campaign, lambda seed: f"again {seed}", 2.0)
+    assert (
+        "Undecided:\n"
+        "  b: b of 10\n"
+        "    15 seeds for this reason: 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, ...\n"
+        "    Again: again 10\n"
+        "  seen: 1 of 4 faults had no witness: py-3 was idle\n"
+        "    3 seeds for this reason: 2, 5, 7\n"
+        "    Again: again 2\n"
+        "  seen: nobody ran there\n"
+        "    1 seed for this reason: 4\n"
+        "    Again: again 4\n"
+    ) in out.getvalue()
+
+
+def test_of_many_reasons_the_most_frequent_are_told() -> None:
+    words = [letter * 3 for letter in "abcdefghijkl"]
+    told = [
+        SeedResult(seed, Verdict((Result("seen", "", "", CheckOutcome(Status.INCONCLUSIVE, word)),), ()))
+        for seed, word in enumerate([*words, "lll"])
+    ]
+    out = io.StringIO()
+    print_campaign(make_console("plain", out), "small", Campaign(13, told), lambda seed: f"again {seed}", 2.0)
+    shown = [word for word in words if f"  seen: {word}\n" in out.getvalue()]
+    assert shown == [*words[:9], "lll"]
+    assert "  and 2 further reasons, of 2 seeds\n" in out.getvalue()
+
+
 def test_fail_fast_ends_soon(small: Scenario) -> None:
     executor = Inline()
     campaign = run_campaign(

@@ -10,6 +10,9 @@ Rules, from the scenario's words and what was seen of boards alone; how the mast
 3. Boards that run an aborted version are sent back, unless the scenario says that they stay.
 4. A master that has crashed begins at once with the boards that were under way, there or back; and a board
    that has gone back from the version does not get it once more.
+5. A board that never answered is tried again after the last wave, `tries` times in all; one that answered is
+   not. An offer that a master repeats after its crash is no further try; whether one is that it makes of a
+   board which ended within LOOK_S before, nobody outside can tell, so it may count or not.
 
 Ends within LOOK_S of each other may be taken in in any order, so at a share in between both is right.
 """
@@ -17,6 +20,7 @@ Ends within LOOK_S of each other may be taken in in any order, so at a share in 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -27,6 +31,7 @@ from dcompute_sim.trace import (
     CampaignStarted,
     Event,
     MasterStarted,
+    MasterStopped,
     UpdateStarted,
     UpdateState,
 )
@@ -43,9 +48,10 @@ class WavesKept(Check):
     """A campaign goes as declared: canaries, waves, pauses, and an abort when it is due, and only then.
 
     After an abort nobody new is begun, and boards that run the version are sent back (`back`). A master that
-    crashes goes on where it was, and gives no board a version once more from which it has gone back.
+    crashes goes on where it was, and gives no board a version once more from which it has gone back. One that
+    does not answer is tried as often as declared, after all others.
 
-    Limit: how often a board that does not answer is tried is not judged.
+    Limit: a try that falls together with a crash of the master may count or not.
     """
 
     name: ClassVar[str] = "waves_kept"
@@ -93,6 +99,11 @@ class _Ledger:
         self._sent_back: set[str] = set()
         self._boot: MasterStarted | None = None
         self._to_resume: set[str] = set()
+        self._begun_us = -1  # when boards were begun last
+        self._tries: Counter[str] = Counter()
+        self._perhaps_no_tries: Counter[str] = Counter()
+        self._ended_us: dict[str, int] = {}
+        self._perhaps_open: set[str] = set()  # whose end a master may not have taken in when it crashed
 
     def take(self, event: Event) -> None:
         if event.t_us < self._declared.t_us or self.ended is not None:
@@ -100,6 +111,8 @@ class _Ledger:
         self._look_at_boot(event)
         if isinstance(event, MasterStarted):
             self._boot, self._to_resume = event, set(self._open)
+        elif isinstance(event, MasterStopped):
+            self._perhaps_open |= {n for n, us in self._ended_us.items() if event.t_us - us <= _us(LOOK_S)}
         elif isinstance(event, CampaignEnded) and event.version == self.version:
             self._end(event)
         elif isinstance(event, (UpdateStarted, UpdateState)) and event.node in self._declared.nodes:
@@ -114,31 +127,57 @@ class _Ledger:
     # --- there ----------------------------------------------------------------------------------------------
 
     def _offered(self, event: UpdateStarted) -> None:
-        plan, node = self._declared, event.node
-        if node not in self._begun:
-            if self._share(event.t_us - _us(LOOK_S))[0] > plan.abort:
-                self._fault(f"{node} was begun when {self.version} was to be aborted", event)
-            if event.t_us != max(self._begun.values(), default=-1):
-                self._next_wave(event)
-            self._wave.append(node)
-            first = self.waves == 1 and plan.first > 0
-            size = plan.first if first else max(1, math.floor(plan.wave * len(plan.nodes)))
-            if len(self._wave) > size:
-                self._fault(f"{node} makes a wave of {len(self._wave)}, {size} were declared", event)
-            if first and plan.canaries and node not in plan.canaries:
-                self._fault(f"{node} came before the canaries", event)
-            self._begun[node] = event.t_us
+        node = event.node
+        if node not in self._open:
+            self._tries[node] += 1
+            if node in self._perhaps_open:
+                self._perhaps_no_tries[node] += 1
+            else:
+                self._tried(event)
+        self._perhaps_open.discard(node)
         self._resumed(node)
 
-    def _next_wave(self, event: UpdateStarted) -> None:
-        self.waves += 1
-        self._wave = []
+    def _tried(self, event: UpdateStarted) -> None:
+        plan, node = self._declared, event.node
+        if self._share(event.t_us - _us(LOOK_S))[0] > plan.abort:
+            self._fault(f"{node} was begun when {self.version} was to be aborted", event)
+        again = node in self._begun
+        if event.t_us != self._begun_us:
+            self._next_wave(event, again)
+        self._begun_us = event.t_us
+        if again:
+            self._tried_again(event)
+            return
+        self._begun[node] = event.t_us
+        self._wave.append(node)
+        first = self.waves == 1 and plan.first > 0
+        size = plan.first if first else max(1, math.floor(plan.wave * len(plan.nodes)))
+        if len(self._wave) > size:
+            self._fault(f"{node} makes a wave of {len(self._wave)}, {size} were declared", event)
+        if first and plan.canaries and node not in plan.canaries:
+            self._fault(f"{node} came before the canaries", event)
+
+    def _next_wave(self, event: UpdateStarted, again: bool) -> None:
         if self._open:
             self._fault(f"{event.node} was begun while {', '.join(sorted(self._open))} was under way", event)
         rested_s = (event.t_us - self._last_end_us) / 1e6
-        if self.waves > 1 and rested_s < self._declared.pause_s:
+        if self.waves and rested_s < self._declared.pause_s:
             told = f"{event.node} was begun {rested_s:.1f} s after the wave before"
             self._fault(f"{told}, the pause is {self._declared.pause_s:g} s", event)
+        self.waves += not again
+        self._wave = []
+
+    def _tried_again(self, event: UpdateStarted) -> None:
+        node, tries = event.node, self._tries[event.node] - self._perhaps_no_tries[event.node]
+        left = len(self._declared.nodes) - len(self._begun)
+        if tries > self._declared.tries:
+            self._fault(f"{node} was tried {tries} times, {self._declared.tries} were declared", event)
+        if left:
+            self._fault(
+                f"{node} was tried again while {number_of(left, 'board')} waited for a first try", event
+            )
+        if any(node == ended for _, ended, _ in self._fates):
+            self._fault(f"{node} was tried again although it had answered", event)
 
     def _moved(self, event: UpdateState) -> None:
         node = event.node
@@ -153,7 +192,7 @@ class _Ledger:
         if event.state in _TAKES:
             self._touched.add(node)
         if event.state in _ENDS:
-            self._last_end_us = event.t_us
+            self._last_end_us = self._ended_us[node] = event.t_us
             if event.state != "failed" or node in self._touched:
                 self._fates.append((event.t_us, node, event.state != "confirmed"))
 
@@ -198,6 +237,12 @@ class _Ledger:
             )
         if event.aborted and perhaps <= self._declared.abort:
             self._fault(f"{perhaps:.0%} of those that took {self.version} failed, {allowed}: aborted", event)
+        answered = {node for _, node, _ in self._fates}
+        silent = [node for node in self._ended_us if node not in answered and not event.aborted]
+        for node in silent:
+            if self._tries[node] < self._declared.tries:
+                tried = number_of(self._tries[node], "time")
+                self._fault(f"{node} was tried {tried}, {self._declared.tries} were declared", event)
         runs = {node for _, node, has_failed in self._fates if not has_failed}
         left = runs - self._sent_back if event.aborted and self._declared.back else set()
         for node in sorted(left):

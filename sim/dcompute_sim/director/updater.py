@@ -81,6 +81,7 @@ class Updates:
             pause_s=rollout.pause,
             abort=rollout.abort,
             back=rollout.back,
+            tries=rollout.tries,
         )
         plan = WavePlan(canaries, rollout.wave, rollout.pause, rollout.abort, rollout.tries)
         waves = waves_of(names, plan)

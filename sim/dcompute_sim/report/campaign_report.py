@@ -1,4 +1,5 @@
-"""The outcome of many seeds on the terminal: how each expectation fared, and the first seed that failed."""
+"""The outcome of many seeds on the terminal: how each expectation fared, the first seed that failed, and
+why seeds are undecided."""
 
 from __future__ import annotations
 
@@ -10,15 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from dcompute.parts import noun
-from dcompute_sim.campaign import Campaign, SeedResult
+from dcompute_sim.campaign import Campaign, SeedResult, Untested
 from dcompute_sim.checks.check import Status
 from dcompute_sim.report.console import STYLE, WORD
 from dcompute_sim.report.coverage_report import print_coverage
 from dcompute_sim.report.text import plural, seconds
 
 _SHOWN_SEEDS = 12
-_SEEDS_THAT = {Status.FAILED: "failing seed", Status.INCONCLUSIVE: "undecided seed"}
-_ALSO = {Status.FAILED: "failing", Status.INCONCLUSIVE: "undecided"}
+_SHOWN_REASONS = 10
 
 
 def print_campaign(
@@ -39,10 +39,10 @@ def print_campaign(
     console.print()
     print_coverage(console, campaign.coverage())
     console.print()
-    for status in (Status.FAILED, Status.INCONCLUSIVE):
-        if found := campaign.of(status):
-            _print_lowest(console, status, found, replay)
-            break
+    if failing := campaign.of(Status.FAILED):
+        _print_failing(console, failing, replay)
+    if undecided := campaign.undecided():
+        _print_undecided(console, undecided, replay)
     console.print(_verdict(campaign))
 
 
@@ -60,20 +60,35 @@ def _expectations(campaign: Campaign) -> Table:
     return table
 
 
-def _print_lowest(
-    console: Console, status: Status, found: Sequence[SeedResult], replay: Callable[[int], str]
-) -> None:
-    """Print what is wrong with the lowest seed of this status, and which others have it."""
+def _print_failing(console: Console, found: Sequence[SeedResult], replay: Callable[[int], str]) -> None:
+    """Print what is wrong with the lowest of the failing seeds, and which others there are."""
     lowest = found[0]
-    console.print(Text(f"Lowest {_SEEDS_THAT[status]}: {lowest.seed}", style="bold"))
-    for result in lowest.verdict.of(status):
+    console.print(Text(f"Lowest failing seed: {lowest.seed}", style="bold"))
+    for result in lowest.verdict.of(Status.FAILED):
         console.print(Text(f"  {result.label}: {result.outcome.summary}"), soft_wrap=True)
     console.print(Text.assemble(("Again: ", "dim"), replay(lowest.seed)), soft_wrap=True)
     if len(found) > 1:
-        others = ", ".join(str(result.seed) for result in found[1:_SHOWN_SEEDS])
-        more = ", ..." if len(found) > _SHOWN_SEEDS else ""
-        console.print(Text(f"Also {_ALSO[status]}: {others}{more}"), soft_wrap=True)
+        console.print(Text(f"Also failing: {_first([result.seed for result in found[1:]])}"), soft_wrap=True)
     console.print()
+
+
+def _print_undecided(console: Console, groups: Sequence[Untested], replay: Callable[[int], str]) -> None:
+    """Print what was left untested: by expectation and reason, with which seeds, and how to see one again."""
+    console.print(Text("Undecided:", style="bold"))
+    for group in groups[:_SHOWN_REASONS]:
+        console.print(Text(f"  {group.label}: {group.why}"), soft_wrap=True)
+        count = plural(len(group.seeds), "seed")
+        console.print(Text(f"    {count} for this reason: {_first(group.seeds)}"), soft_wrap=True)
+        console.print(Text.assemble(("    Again: ", "dim"), replay(group.seeds[0])), soft_wrap=True)
+    if left := groups[_SHOWN_REASONS:]:
+        seeds = plural(len({seed for group in left for seed in group.seeds}), "seed")
+        console.print(Text(f"  and {plural(len(left), 'further reason')}, of {seeds}"))
+    console.print()
+
+
+def _first(seeds: Sequence[int]) -> str:
+    more = ", ..." if len(seeds) > _SHOWN_SEEDS else ""
+    return ", ".join(map(str, seeds[:_SHOWN_SEEDS])) + more
 
 
 def _verdict(campaign: Campaign) -> Text:

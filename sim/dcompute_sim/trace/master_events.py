@@ -127,7 +127,8 @@ class CampaignStarted(Event, frozen=True):
 
     As the scenario declares it: `first` boards before all others, or those named by `canaries`; then `wave`
     of all at a time, `pause_s` after those before have ended; aborted when more than `abort` of the boards
-    that took it do not run it, and `back`, then, to the version before.
+    that took it do not run it, and `back`, then, to the version before. A board that does not answer is tried
+    `tries` times in all.
     """
 
     version: str
@@ -138,6 +139,7 @@ class CampaignStarted(Event, frozen=True):
     pause_s: float = 0.0
     abort: float = 1.0
     back: bool = True
+    tries: int = 2
 
 
 class CampaignEnded(Event, frozen=True):
