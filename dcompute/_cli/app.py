@@ -344,10 +344,10 @@ def _log_to_stderr() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
 
 
-def _add_testbed() -> None:
-    """Add the testbed's commands; a server that only runs nodes does not have them installed."""
+def _add_testbed(word: str) -> None:
+    """Add the testbed's command of this name, or all; a server that only runs nodes has none installed."""
     try:
-        testbed: typer.Typer = importlib.import_module(_TESTBED).app
+        testbed: typer.Typer = importlib.import_module(_TESTBED).app_for(word)
     except ModuleNotFoundError as error:
         typer.echo(
             f"The testbed is not installed (no module {error.name}), so only `node`, `master` and `update` "
@@ -363,6 +363,7 @@ def loaded() -> Callable[[], object]:
     """Load what the words of the command line ask for; what is returned carries it out."""
     if os.environ.get("NO_COLOR"):
         os.environ["TERM"] = "dumb"  # help and errors are rich's, which keeps bold and dim under NO_COLOR
-    if not sys.argv[1:2] or sys.argv[1] not in _PRODUCTION:
-        _add_testbed()
+    word = sys.argv[1] if sys.argv[1:] else ""
+    if word not in _PRODUCTION:
+        _add_testbed(word)
     return typer.main.get_command(app)

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from dcompute_sim.commands import app as testbed
+from dcompute_sim.commands import app_for
 
 from dcompute.cli import app as production
 
@@ -55,6 +56,30 @@ def test_a_broker_is_a_url_everywhere() -> None:
 def test_a_port_is_a_serial_port_everywhere() -> None:
     assert len(options("--port")) == 5
     assert [where for where, help_text in options("--port") if "Serial port" not in help_text] == []
+
+
+def named(app: typer.Typer) -> dict[str, Any]:
+    """The commands of an application, by what is typed."""
+    made: Any = typer.main.get_group(app)
+    return dict(made.commands)
+
+
+def test_a_command_line_gets_the_command_that_it_names_and_else_all() -> None:
+    every = named(testbed)
+    assert {"run", "list", "board", "emulator"} <= set(every)
+    for word, whole in every.items():
+        found = named(app_for(word))
+        assert {name: one.help for name, one in found.items()} == {word: whole.help}
+    assert list(named(app_for("no-such"))) == list(named(app_for(""))) == list(every)
+
+
+def test_who_asks_for_one_command_loads_no_other() -> None:
+    code = "import sys; from dcompute_sim.commands import app_for; app_for('emulator'); print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True).stdout.split()
+    )
+    assert "dcompute_sim.micropython.cli" in loaded
+    assert not {"dcompute_sim.commands.run_command", "dcompute_sim.deploy.cli", "dcompute_sim.run"} & loaded
 
 
 def test_no_color_is_no_escape_on_a_terminal_either() -> None:
