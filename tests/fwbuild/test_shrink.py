@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcompute_sim.fwbuild.firmware_files import product
 from dcompute_sim.fwbuild.keep_names import UMQTT
 from dcompute_sim.fwbuild.merge import merge
 from dcompute_sim.fwbuild.share_locals import share_locals
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 from dcompute_sim.micropython.provision import provision
 
 NEWER_UMQTT = Path(__file__).parents[1] / "firmware" / "newer_umqtt"
@@ -311,3 +313,11 @@ def test_all_that_umqtt_has_keeps_its_name() -> None:
         attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
         own |= {node.attr for node in attributes if ast.unparse(node.value) == "self"}
         assert {name for name in own if not name.startswith("_")} <= UMQTT, source
+
+
+def test_all_nodes_are_seen_in_order_but_for_contexts() -> None:
+    for path in (product() / "main.py", product() / "settings.py", product() / "update" / "step3_offer.py"):
+        tree = ast.parse(path.read_text())
+        expected = [node for node in ast.walk(tree) if not isinstance(node, ast.expr_context)]
+        assert nodes_of(tree) == expected
+        assert len(expected) > 100

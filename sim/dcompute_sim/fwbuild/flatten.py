@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from dcompute_sim.fwbuild.mangle import rename
 from dcompute_sim.fwbuild.scope import bound_names
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 
 IsKept = Callable[[str], bool]
 
@@ -56,14 +57,14 @@ def _flatten_part(
     bases: Mapping[str, Collection[str]],
 ) -> bool:
     tree = trees[module]
-    uses = sum(isinstance(node, ast.Name) and node.id == part.name for node in ast.walk(tree))
+    uses = sum(isinstance(node, ast.Name) and node.id == part.name for node in nodes_of(tree))
     made = next(_made(tree, part.name), None)
     if made is None or uses != 1 or part.bases:
         return False
     owner, start, statement, attribute, call = made
     theirs = set(_members(owner)).union(*(bases.get(ast.unparse(base), ()) for base in owner.bases))
     stores = [
-        n for t in trees.values() for n in ast.walk(t) if isinstance(n, ast.Attribute) and n.attr == attribute
+        n for t in trees.values() for n in nodes_of(t) if isinstance(n, ast.Attribute) and n.attr == attribute
     ]
     if theirs & set(_members(part)) or sum(not isinstance(n.ctx, ast.Load) for n in stores) != 1:
         return False
@@ -106,7 +107,7 @@ def _members(part: ast.ClassDef) -> Iterator[str]:
     """Return the names of methods, of what the class binds, and of what is set on self."""
     for statement in part.body:
         yield from (name for name in bound_names(statement) if not name.startswith("__"))
-    attributes = [node for node in ast.walk(part) if isinstance(node, ast.Attribute)]
+    attributes = [node for node in nodes_of(part) if isinstance(node, ast.Attribute)]
     stored = [node for node in attributes if not isinstance(node.ctx, ast.Load)]
     yield from (node.attr for node in stored if ast.unparse(node.value) == "self")
 
@@ -144,7 +145,7 @@ class _ExchangeAttribute(ast.NodeTransformer):
 
 def settle_methods(trees: Sequence[ast.Module]) -> None:
     """Put `self.say(...)` in the place of `self._say(...)` where `__init__` says `self._say = self.say`."""
-    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    nodes = [node for tree in trees for node in nodes_of(tree) if isinstance(node, ast.Attribute)]
     stored = Counter(node.attr for node in nodes if not isinstance(node.ctx, ast.Load))
     for tree in trees:
         for owner in _classes(tree):
@@ -179,7 +180,7 @@ def _sets(statement: ast.stmt, attributes: Collection[str]) -> bool:
 
 def _drop_unread(trees: Sequence[ast.Module], is_kept: IsKept) -> None:
     """Leave out attributes that are only ever set to what costs nothing to leave out."""
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in trees for node in nodes_of(tree)]
     read = Counter(n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load))
     methods = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
@@ -215,4 +216,4 @@ class _Drop(ast.NodeTransformer):
 
 def _has_no_effect(value: ast.expr) -> bool:
     parts = (ast.Constant, ast.Name, ast.BinOp, ast.operator, ast.expr_context)
-    return all(isinstance(node, parts) for node in ast.walk(value))
+    return all(isinstance(node, parts) for node in nodes_of(value))

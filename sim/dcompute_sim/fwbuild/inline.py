@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from dcompute_sim.fwbuild.inline_call import CallSite, Impossible, value_of
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 
 _SMALL_NODES = 6  # an expression of so many is put into several places
 _PLACES = 3
@@ -35,9 +36,9 @@ def inline(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) -> None:
 def _drop_defaults(trees: Sequence[ast.Module], is_kept: Callable[[str], bool]) -> None:
     """Leave out the defaults that no call uses."""
     of_all = {id(tree): _Uses(tree) for tree in trees}
-    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node for tree in trees for node in nodes_of(tree) if isinstance(node, ast.Call)]
     for tree in trees:
-        local_calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        local_calls = [node for node in nodes_of(tree) if isinstance(node, ast.Call)]
         for owner, function in _functions(tree):
             name = function.name
             if is_kept(name) or name.endswith("__"):
@@ -79,7 +80,7 @@ class _Uses:
     """How often names are used in a tree, and those that are set."""
 
     def __init__(self, tree: ast.Module) -> None:
-        nodes = list(ast.walk(tree))
+        nodes = list(nodes_of(tree))
         attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
         names = [node for node in nodes if isinstance(node, ast.Name)]
         self.attributes = Counter(node.attr for node in attributes)
@@ -104,7 +105,7 @@ def _of_method(trees: Collection[_Uses], name: str) -> int:
 
 def _named(function: _Function) -> set[str]:
     """Return what it calls, and more."""
-    nodes = list(ast.walk(function))
+    nodes = list(nodes_of(function))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
@@ -120,13 +121,13 @@ def _functions(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef, _F
 def _is_plain(function: _Function) -> bool:
     arguments = function.args
     simple = not (arguments.defaults or arguments.vararg or arguments.kwarg or arguments.kwonlyargs)
-    inner = [node for node in ast.walk(function) if isinstance(node, _NOT_PLAIN)]
+    inner = [node for node in nodes_of(function) if isinstance(node, _NOT_PLAIN)]
     return simple and inner == [function] and not function.decorator_list and not function.name.endswith("__")
 
 
 def _is_small(function: _Function) -> bool:
     value = value_of(function)
-    parts = [] if value is None else [n for n in ast.walk(value) if not isinstance(n, ast.expr_context)]
+    parts = [] if value is None else [n for n in nodes_of(value) if not isinstance(n, ast.expr_context)]
     return 0 < len(parts) <= _SMALL_NODES
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from dcompute_sim.fwbuild.scope import local_names
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 
 _Function = ast.FunctionDef
 _Finish = Callable[[ast.expr], list[ast.stmt]]
@@ -34,7 +35,7 @@ class CallSite:
         self._called = called
         self._is_method = is_method
         taken = {
-            node.id for part in (caller, called) for node in ast.walk(part) if isinstance(node, ast.Name)
+            node.id for part in (caller, called) for node in nodes_of(part) if isinstance(node, ast.Name)
         }
         self._fresh = (name for n in itertools.count() if (name := f"i{n}") not in taken)
 
@@ -57,7 +58,7 @@ class CallSite:
                 if not site._is_call(node):
                     return node
                 given = dict(zip(site._parameters(), site._given(node), strict=True))
-                names = Counter(n.id for n in ast.walk(value) if isinstance(n, ast.Name))
+                names = Counter(n.id for n in nodes_of(value) if isinstance(n, ast.Name))
                 others = dict(given)
                 if site._is_method and names[site._parameters()[0]] <= 2:
                     others.pop(site._parameters()[0])
@@ -132,7 +133,7 @@ class CallSite:
         return)."""
         self.done += 1
         body = [copy.deepcopy(statement) for statement in self._called.body]
-        nodes = [node for statement in body for node in ast.walk(statement)]
+        nodes = [node for statement in body for node in nodes_of(statement)]
         stored = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
         stored |= {n.name for n in nodes if isinstance(n, ast.ExceptHandler) and n.name}
         before: list[ast.stmt] = []
@@ -205,7 +206,7 @@ def _finished(statements: list[ast.stmt], finish: _Finish) -> list[ast.stmt]:
 
 
 def _returns(statement: ast.stmt) -> bool:
-    return any(isinstance(node, ast.Return) for node in ast.walk(statement))
+    return any(isinstance(node, ast.Return) for node in nodes_of(statement))
 
 
 def _falls_through(statements: list[ast.stmt]) -> bool:
@@ -225,7 +226,7 @@ def _falls_through(statements: list[ast.stmt]) -> bool:
 
 
 def _names(function: _Function) -> set[str]:
-    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    return {node.id for node in nodes_of(function) if isinstance(node, ast.Name)}
 
 
 # --- expressions --------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
+
 UMQTT = frozenset(
     {"client_id", "sock", "server", "port", "ssl", "ssl_params", "pid", "cb", "user", "pswd"}
 ) | {
@@ -43,7 +45,7 @@ def kept_names(modules: Mapping[str, str], ours: Collection[str], around: Iterab
 
 def _used(tree: ast.Module) -> Iterator[str]:
     """Yield all attributes, and what others may have from here as attributes."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute):
             yield node.attr
         elif isinstance(node, (ast.Module, ast.ClassDef)):
@@ -54,7 +56,7 @@ def _members(tree: ast.Module, class_name: str) -> Iterator[str]:
     """Yield the methods of a class, and what it sets on `self`."""
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef) and statement.name == class_name:
-            for node in ast.walk(statement):
+            for node in nodes_of(statement):
                 if isinstance(node, ast.FunctionDef):
                     yield node.name
                 elif isinstance(node, ast.Attribute) and ast.unparse(node) == f"self.{node.attr}":
@@ -65,7 +67,7 @@ def _library_names(tree: ast.Module) -> Iterator[str]:
     """Yield those of the types that are built in, and of what CPython has under the names of the modules
     imported."""
     yield from _of_module(builtins)
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         names: Iterable[str] = ()
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dcompute_sim.fwbuild.build_errors import BuildError
 from dcompute_sim.fwbuild.scope import bound_names
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 
 
 def short_names(letters: str, taken: Collection[str]) -> Iterator[str]:
@@ -23,7 +24,7 @@ def public_attributes(trees: Sequence[ast.Module], kept: Collection[str]) -> Non
 
     The same name gets the same letters everywhere, whatever it is an attribute of.
     """
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in trees for node in nodes_of(tree)]
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     members = [s for node in nodes if isinstance(node, ast.ClassDef) for s in node.body]
     targets = [t for s in members if isinstance(s, ast.Assign) for t in s.targets if isinstance(t, ast.Name)]
@@ -46,20 +47,20 @@ def is_private(name: str) -> bool:
 def qualify(tree: ast.Module, module: str) -> None:
     """Give each class's `_attributes` a name that says whose they are, until private_attributes."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) != "self":
             raise BuildError(f"{ast.unparse(node)}: private, and not of self")
     for name, node in classes.items():
         if any(isinstance(base, ast.Name) and base.id in classes for base in node.bases):
             raise BuildError(f"{name}: a class whose base is merged with it is not supported")
-        stored = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
+        stored = [n for n in nodes_of(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
         defined = {n for statement in node.body for n in bound_names(statement)} | {n.attr for n in stored}
         rename(node, {private: f"{private}@{module}.{name}" for private in filter(is_private, defined)})
 
 
 def private_attributes(tree: ast.Module, taken: Collection[str]) -> None:
     """Rename what `qualify` has named; every class uses the same few letters."""
-    nodes = list(ast.walk(tree))
+    nodes = list(nodes_of(tree))
     used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     used |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     classes: dict[str, list[str]] = {}
@@ -73,7 +74,7 @@ def private_attributes(tree: ast.Module, taken: Collection[str]) -> None:
 
 def rename(tree: ast.AST, short: Mapping[str, str]) -> None:
     """Rename attributes, methods, and what a class body binds."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute):
             node.attr = short.get(node.attr, node.attr)
         elif isinstance(node, ast.FunctionDef):
@@ -99,7 +100,7 @@ def arguments(tree: ast.Module, keywords: Collection[str | None], public: Collec
 
 
 def _arguments_of(function: ast.FunctionDef, keywords: Collection[str | None]) -> None:
-    nodes = list(ast.walk(function))
+    nodes = list(nodes_of(function))
     if any(isinstance(node, (ast.FunctionDef, ast.Lambda)) for node in nodes[1:]):
         return
     arguments = [node for node in nodes if isinstance(node, ast.arg)]

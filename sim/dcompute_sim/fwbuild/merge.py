@@ -19,6 +19,7 @@ from dcompute_sim.fwbuild.inline import inline
 from dcompute_sim.fwbuild.pool_strings import pool_strings
 from dcompute_sim.fwbuild.scope import bound_names, local_names
 from dcompute_sim.fwbuild.share_locals import share_locals
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 
 _ON_A_BOARD = "sys.implementation.name == 'micropython'"
 _Scalar = int | str | bytes
@@ -58,7 +59,7 @@ class _Program:
         if kept is not None:
             of_modules = {name for tree in self.trees.values() for s in tree.body for name in bound_names(s)}
             mangle.public_attributes(list(self.trees.values()), of_modules.union(kept))
-        nodes = [node for tree in self.trees.values() for node in ast.walk(tree)]
+        nodes = [node for tree in self.trees.values() for node in nodes_of(tree)]
         self.keywords = {node.arg for node in nodes if isinstance(node, ast.keyword)}
         self.attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
         self.identifiers = {node.id for node in nodes if isinstance(node, ast.Name)} | {

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ast
 
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
+
 _INTERNED_CHARS = 10  # up to this MicroPython's compiler makes a text a name, which costs its letters only
 
 
 def pool_strings(tree: ast.Module, name: str) -> None:
     """Put the texts that `tree`'s functions use into one called `name`, at the module's beginning."""
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in nodes_of(tree) if isinstance(node, ast.FunctionDef)]
     texts = {
         node.value
         for function in functions
         for statement in function.body  # its defaults are not evaluated when it is called
-        for node in ast.walk(statement)
+        for node in nodes_of(statement)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_for_people(node.value)
     }
     if len(texts) < 2:

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 
 from dcompute_sim.fwbuild.scope import local_names
+from dcompute_sim.fwbuild.syntax_nodes import nodes_of
 
 _Range = tuple[int, int]
 _CAPTURING = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Delete)
@@ -17,15 +18,15 @@ _IMPORTS = (ast.Import, ast.ImportFrom)  # bind names that no `Name` node shows
 
 def share_locals(tree: ast.Module) -> None:
     """Rename the locals of all functions in `tree` so."""
-    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
-        inner = [node for statement in function.body for node in ast.walk(statement)]
+    for function in [node for node in nodes_of(tree) if isinstance(node, ast.FunctionDef)]:
+        inner = [node for statement in function.body for node in nodes_of(statement)]
         if not any(isinstance(node, (ast.FunctionDef, *_CAPTURING, *_IMPORTS)) for node in inner):
             _share(function)
 
 
 def _share(function: ast.FunctionDef) -> None:
     walk = _Walk(local_names(function))
-    parameters = [argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)]
+    parameters = [argument.arg for argument in nodes_of(function.args) if isinstance(argument, ast.arg)]
     for name in parameters:
         walk.at(name)
     walk.all(function.body)
@@ -35,7 +36,7 @@ def _share(function: ast.FunctionDef) -> None:
         free = [place for place, until in places.items() if until < start and name not in parameters]
         place = chosen[name] = free[0] if free else name
         places[place] = end
-    for node in ast.walk(function):
+    for node in nodes_of(function):
         if isinstance(node, ast.Name):
             node.id = chosen.get(node.id, node.id)
         elif isinstance(node, ast.ExceptHandler) and node.name:
