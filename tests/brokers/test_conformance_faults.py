@@ -12,6 +12,8 @@ import pytest
 from dcompute_sim.brokers.conformance import PROPERTIES, BrokerUnderTest, PropertyOutcome, Row, check, wire
 from dcompute_sim.brokers.conformance.wire import ClientWill, Malformed, Packet, PacketKind
 
+from .leaping import run_leaping
+
 USER, PASSWORD = "tester", "secret"
 
 # A fault of the tiny broker, the row that must fail, and a word its explanation must hold
@@ -414,7 +416,7 @@ def _strings(rest: bytes) -> Iterator[bytes]:
 
 async def _judged(fault: str, rows: list[str] | None) -> list[Row]:
     broker = TinyBroker(fault)
-    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0, backlog=1000)
     async with server:
         target = BrokerUnderTest(
             "127.0.0.1",
@@ -447,7 +449,7 @@ def verdicts() -> Verdicts:
             tasks.append((NO_FAULT, group.create_task(_judged(NO_FAULT, None))))
         return {(fault, row.name): row for fault, task in tasks for row in task.result()}
 
-    return asyncio.run(judge_all())
+    return run_leaping(judge_all())
 
 
 @pytest.mark.parametrize(
