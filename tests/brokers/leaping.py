@@ -1,13 +1,13 @@
 """An event loop that does not wait: while nothing is on its way, its clock leaps to what is due next.
 
-For brokers and clients that are all in one loop, over real sockets. What was written on loopback can be read at
-once; so when a look at the sockets finds nothing, and another one after SETTLE_S does not either, everybody waits
-for the clock, and it may as well go on. However busy the machine is, nobody is late, and a suite that mostly waits
-takes as long as what it computes.
+For brokers and clients that are all in one loop, over real sockets. What was written on loopback can be read
+at once; so when a look at the sockets finds nothing, and another one after SETTLE_S does not either,
+everybody waits for the clock, and it may as well go on. However busy the machine is, nobody is late, and a
+suite that mostly waits takes as long as what it computes.
 
 Not for processes or threads beside the loop, of whose doings it knows nothing; but while something is in an
-executor of its own, it waits as any loop does. Nor for the kernel's own clocks: who dials while a server's queue
-of connections is full is heard a second later, so servers here have long ones.
+executor of its own, it waits as any loop does. Nor for the kernel's own clocks: who dials while a server's
+queue of connections is full is heard a second later, so servers here have long ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-SETTLE_S = 0.002  # of real time: the kernel hands packets on by itself, at the latest when it gets a processor
+SETTLE_S = (
+    0.002  # of real time: the kernel hands packets on by itself, at the latest when it gets a processor
+)
 
 
 class _Selector(selectors.BaseSelector):
@@ -69,7 +71,9 @@ class LeapingLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now_s
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self._outside += 1
         future.add_done_callback(self._came_back)
@@ -78,8 +82,11 @@ class LeapingLoop(asyncio.SelectorEventLoop):
     def _came_back(self, _future: asyncio.Future[Any]) -> None:
         self._outside -= 1
 
-    def _leap(self, seconds: float) -> None:
+    def stall(self, seconds: float) -> None:
+        """Be without a processor for so long."""
         self._now_s += seconds
+
+    _leap = stall
 
 
 def run_leaping(main: Coroutine[Any, Any, T]) -> T:

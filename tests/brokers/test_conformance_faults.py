@@ -12,7 +12,7 @@ import pytest
 from dcompute_sim.brokers.conformance import PROPERTIES, BrokerUnderTest, PropertyOutcome, Row, check, wire
 from dcompute_sim.brokers.conformance.wire import ClientWill, Malformed, Packet, PacketKind
 
-from .leaping import run_leaping
+from .leaping import LeapingLoop, run_leaping
 
 USER, PASSWORD = "tester", "secret"
 
@@ -459,6 +459,21 @@ def test_the_row_fails(verdicts: Verdicts, fault: str, row: str, word: str) -> N
     verdict = verdicts[fault, row]
     assert verdict.outcome is PropertyOutcome.FAILED
     assert any(each in verdict.detail for each in word.split("|")), verdict.detail
+
+
+@pytest.mark.parametrize("at_s", [1.2, 2.4, 3.6])
+@pytest.mark.parametrize("for_s", [0.4, 0.7])
+def test_a_client_that_was_late_itself_is_no_fault_of_the_broker(at_s: float, for_s: float) -> None:
+    """The machine was busy: its packet crossed the end of its connection."""
+
+    async def main() -> list[Row]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LeapingLoop)
+        loop.call_later(at_s, loop.stall, for_s)
+        return await _judged(NO_FAULT, ["healthy-client-is-kept"])
+
+    (row,) = run_leaping(main())
+    assert row.outcome is PropertyOutcome.PASSED, row.detail
 
 
 def test_without_a_fault_every_row_passes(verdicts: Verdicts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -386,9 +387,9 @@ def _is_running(pid: int) -> bool:
 
 
 def test_three_hundred_boards_at_once(emulator: Emulator, real: RealRig) -> None:
-    """All up and joined in under 5 s on two idle cores; the bound here leaves room for busy ones."""
+    """All up and joined in under 5 s on two idle cores: 10 s of a processor, of which there may be few."""
 
-    async def go() -> float:
+    async def go() -> None:
         program = """
             import network, time
             wlan = network.WLAN(network.STA_IF)
@@ -415,18 +416,23 @@ def test_three_hundred_boards_at_once(emulator: Emulator, real: RealRig) -> None
 
         board = real.board(program, heap_bytes=64 * 1024)
         boards = [FirmwareProcess(emulator, board, Count()) for _ in range(300)]
-        start_s = time.monotonic()
         try:
             for process in boards:
                 process.start()
                 await asyncio.sleep(0)
-            await asyncio.wait_for(all_joined.wait(), PATIENCE_S)
-            return time.monotonic() - start_s
+            await asyncio.wait_for(all_joined.wait(), 3 * PATIENCE_S)
         finally:
             for process in boards:
                 process.close()
 
-    assert asyncio.run(go()) < 20
+    before_s = _processor_s()
+    asyncio.run(go())
+    assert _processor_s() - before_s < 40
+
+
+def _processor_s() -> float:
+    """What this process and those that it has started, and that have ended, took of the processors."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 FULL = """

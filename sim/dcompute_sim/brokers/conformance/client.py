@@ -19,7 +19,7 @@ from dcompute_sim.brokers.conformance.wire import ClientWill, Packet, PacketKind
 
 T = TypeVar("T")
 
-WAIT_S = 3.0  # for an answer that a broker owes at once; generous, because the machine may be busy
+WAIT_S = 10.0  # for an answer that a broker owes at once; generous, because the machine may be busy
 _READ_BYTES = 1 << 16
 
 

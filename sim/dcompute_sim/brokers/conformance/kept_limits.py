@@ -159,7 +159,7 @@ async def access_rules(bench: Trial) -> str:
 
 async def _mortal(bench: Trial, number: int) -> Client:
     will = ClientWill(bench.topic(str(number), "status"), b"dead", qos=1)
-    return await bench.client(f"node-{number}", will=will, within_s=WAIT_S * 5)
+    return await bench.client(f"node-{number}", will=will, within_s=WAIT_S * 2)
 
 
 async def _publish_all(client: Client, topics: list[str], *, retain: bool = False) -> None:

@@ -32,7 +32,7 @@ class Property(NamedTuple):
     test: Callable[[Trial], Awaitable[str]]  # returns what it measured; raises Violation or NotApplicable
     # `first` and `last` run alone, one by one, because they measure times or load the machine
     when: Literal["first", "together", "last"] = "together"
-    limit_s: float = 20.0
+    limit_s: float = 60.0
     limit_keepalives: float = 0.0  # on top, for properties that wait for keepalives to pass
 
 
@@ -75,9 +75,9 @@ PROPERTIES: tuple[Property, ...] = (
     Property("in-flight-limit", kept_limits.in_flight_limit),
     Property("packet-limit", kept_limits.packet_limit),
     Property("access-rules", _access_rules),
-    Property("queue-limit", kept_limits.queue_limit, "last", limit_s=60.0),
-    Property("retained-replay", kept_limits.retained_replay, "last", limit_s=60.0),
-    Property("mass-death", kept_limits.mass_death, "last", limit_s=90.0),
+    Property("queue-limit", kept_limits.queue_limit, "last", limit_s=120.0),
+    Property("retained-replay", kept_limits.retained_replay, "last", limit_s=120.0),
+    Property("mass-death", kept_limits.mass_death, "last", limit_s=120.0),
     Property("many-connections", robustness.many_connections, "last", limit_s=60.0),
 )
 
