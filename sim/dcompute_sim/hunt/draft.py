@@ -51,8 +51,10 @@ class Draft:
         self.fixed = fixed
         self.rng = rng
         self.other = other.scenario
-        self.moments = parent.moments
+        names = {"", *self.scenario.nodes()}
+        self.moments = [moment for moment in parent.moments if moment.node in names]  # of no clone
         self.last_s = last_begin_s(swarm, parent.scenario.fleet)
+        self.kinds = kinds_of(swarm)
 
     def fault(self) -> tuple[int, Fault | None]:
         """Return one of the swarm's faults and its index."""
@@ -61,7 +63,7 @@ class Draft:
 
     def is_drawn(self, fault: Fault) -> bool:
         """Say whether it is one of the swarm's."""
-        return fault.id not in self.fixed and fault.kind in kinds_of(self.swarm)
+        return fault.id not in self.fixed and fault.kind in self.kinds
 
     def group(self) -> tuple[str, Group | None]:
         """Return one of the swarm's groups and its name."""
@@ -103,7 +105,7 @@ class Draft:
 
     def kind(self) -> str | None:
         """Return one that may strike; no further outage when there are as many as may be."""
-        kinds = kinds_of(self.swarm)
+        kinds = self.kinds
         if sum(is_outage(fault.kind) for fault in self.scenario.faults) >= OUTAGES:
             kinds = [kind for kind in kinds if not is_outage(kind)]
         return self.rng.choice(kinds) if kinds else None
@@ -168,17 +170,25 @@ class Draft:
             if moment.t_s < self.last_s and (names is None or moment.node in names)
         ]
 
-    def lose_one_each(self) -> None:
+    def lose_few(self) -> None:
         """Let each fault that strikes for good strike a node that is named, so that the others are there for
-        certain: what was to befall the one it took would be in vain."""
+        certain: what was to befall the one it took would be in vain. Who would be missed comes back: more
+        than half of a fleet stays, and so does a node on which work is piled."""
+        piled_on = {stream.target.node for stream in self.scenario.workload}
+        may_go = (len(self.scenario.nodes()) - 1) // 2
         faults, taken = list(self.scenario.faults), set[str]()
         for index, fault in enumerate(faults):
-            if self.is_drawn(fault) and isinstance(fault, NodeFault) and is_for_good(fault):
-                names = [name for name in fault.select.names or () if name not in taken]
-                if names:
-                    name = self.rng.choice(names)
-                    taken.add(name)
-                    faults[index] = fault.model_copy(update={"select": Select(names=[name], count=1)})
+            if not (self.is_drawn(fault) and is_for_good(fault)):
+                continue
+            named = fault.select.names or () if isinstance(fault, NodeFault) else ()
+            names = [name for name in named if name not in piled_on and name not in taken]
+            if names and len(taken) < may_go:
+                name = self.rng.choice(names)
+                taken.add(name)
+                faults[index] = fault.model_copy(update={"select": Select(names=[name], count=1)})
+            else:
+                most_s = longest_s(self.swarm, fault.kind, self.begin_s(fault))
+                faults[index] = lasting(fault, self.log_uniform(0.1, max(0.1, most_s)))
         self.scenario = self.scenario.model_copy(update={"faults": faults})
 
     def fitted(self, fault: Fault, begin_s: float) -> Fault:

@@ -8,7 +8,7 @@ from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import Select
 from dcompute_sim.hunt.draft import CLOSE_S, Draft, is_for_good, lasting
 from dcompute_sim.hunt.moments import STAGES, Moment
-from dcompute_sim.scenario.swarm import NOISE, draw_noise, kinds_of, longest_s
+from dcompute_sim.scenario.swarm import NOISE, draw_noise, longest_s
 from dcompute_sim.yamlfile.units import format_duration
 
 _IN_A_ROW_S = 1.5  # how soon after the one before, and for how long, at most
@@ -123,7 +123,7 @@ def step_by_step(draft: Draft) -> None:
 def _often_alike(draft: Draft, faults: Sequence[Fault]) -> list[Fault]:
     """Return these, or in half of the cases as many of one kind that is over at once, if there is any: after
     it the node connects anew, and the next of the row finds it doing so."""
-    quick = [kind for kind in kinds_of(draft.swarm) if not KINDS[kind].recovers]
+    quick = [kind for kind in draft.kinds if not KINDS[kind].recovers]
     if not quick or draft.rng.random() < 0.5:
         return [*faults]
     kind = draft.rng.choice(quick)

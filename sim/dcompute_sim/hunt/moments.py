@@ -53,8 +53,8 @@ def moments(events: Iterable[t.Event], rng: random.Random, until_s: float) -> li
     """Choose some of each kind at each node, before `until_s`; all stages of its connections, for what comes
     next is told by how many there were."""
     until_us = until_s * 1e6
-    found: dict[tuple[str, str], list[Moment]] = {}
-    came: dict[str, Counter[str]] = {}
+    found: dict[tuple[str, str], list[tuple[int, int, float]]] = {}  # counts, of its own kind and of all
+    words: dict[str, list[str]] = {}  # of each node, in order
     for event in events:
         word = _AT.get(type(event))
         if word is None:
@@ -62,13 +62,14 @@ def moments(events: Iterable[t.Event], rng: random.Random, until_s: float) -> li
         if event.t_us >= until_us:
             break
         node = getattr(event, "node", "")
-        of_node = came.setdefault(node, Counter())
-        of_node[word] += 1
-        found.setdefault((word, node), []).append(Moment(word, node, of_node[word], event.t_s, dict(of_node)))
+        of_node = words.setdefault(node, [])
+        of_node.append(word)
+        of_kind = found.setdefault((word, node), [])
+        of_kind.append((len(of_kind) + 1, len(of_node), event.t_s))
     return [
-        moment
-        for of_kind in found.values()
-        for moment in (
-            of_kind if len(of_kind) <= _A_KIND or of_kind[0].event in STAGES else rng.sample(of_kind, _A_KIND)
+        Moment(word, node, count, t_s, Counter(words[node][:so_far]))
+        for (word, node), of_kind in found.items()
+        for count, so_far, t_s in (
+            of_kind if len(of_kind) <= _A_KIND or word in STAGES else rng.sample(of_kind, _A_KIND)
         )
     ]
