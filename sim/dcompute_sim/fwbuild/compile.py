@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import tempfile
@@ -67,7 +68,7 @@ def compile_firmware(
     ours = {_module(name) for name in layout([product()])}
     around = [*product().glob("launcher*.py"), *built_in]
     kept = kept_names(modules, ours, around)
-    texts = merge(modules, {**_ENTRIES, "main": frozenset()}, kept, _BASES)
+    texts = _merged(tuple(modules.items()), frozenset(kept))
     names["main"] = f"{_PROGRAM}.py"
     written = [_compile(mpy_cross, names[module], text, target) for module, text in texts.items()]
     for name in _AS_IT_IS:
@@ -75,6 +76,12 @@ def compile_firmware(
     main = target / "main.py"
     main.write_text(f"import {_PROGRAM}\n")
     return [*written, main]
+
+
+@functools.lru_cache(maxsize=4)
+def _merged(modules: tuple[tuple[str, str], ...], kept: frozenset[str]) -> dict[str, str]:
+    """Merge once what is asked for again: it takes a second or two, and follows from these texts alone."""
+    return merge(dict(modules), {**_ENTRIES, "main": frozenset()}, kept, _BASES)
 
 
 def _module(name: str) -> str:
