@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dcompute._mqtt.link import MqttLink
     from dcompute._mqtt.link_owner import LinkOwner, Outgoing
     from dcompute._mqtt.paho_session import PahoSession, SessionSettings
+    from dcompute._node.calling import failure_of
     from dcompute._plural import noun, number_of
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "PahoSession",
     "Registry",
     "SessionSettings",
+    "failure_of",
     "lazy",
     "noun",
     "number_of",
@@ -51,6 +53,7 @@ __getattr__ = lazy(
         "._mqtt.link": ("MqttLink",),
         "._mqtt.link_owner": ("LinkOwner", "Outgoing"),
         "._mqtt.paho_session": ("PahoSession", "SessionSettings"),
+        "._node.calling": ("failure_of",),
         "._plural": ("noun", "number_of"),
     },
 )

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from dcompute._log import guarded, log
+from dcompute._log import log
 from dcompute._node.calling import Failure, Handler, Task, failure_of, is_cancelled, progress
 from dcompute._node.pools import Pool, ProcessPool, ThreadPool
 from dcompute.node_core import BUSY, READY
@@ -38,22 +38,19 @@ class TaskLoop:
     Args:
         execute: begins the work on a task; calls `done(result)` when it is finished, from any thread. A
             `Failure` for a result says how the task failed.
-        on_finished: is told (task, result) after each.
         concurrency: how many at a time.
     """
 
-    __slots__ = ("_at_work", "_concurrency", "_execute", "_lock", "_node", "_on_finished", "_stopped")
+    __slots__ = ("_at_work", "_concurrency", "_execute", "_lock", "_node", "_stopped")
 
     def __init__(
         self,
         node: ComputeNodeTransport,
         execute: Executor,
-        on_finished: Callable[[Task, Any], None] | None = None,
         concurrency: int = 1,
     ) -> None:
         self._node = node
         self._execute = execute
-        self._on_finished = on_finished
         self._concurrency = concurrency
         self._lock = threading.Lock()
         self._at_work = 0
@@ -93,8 +90,6 @@ class TaskLoop:
         self._execute(task, partial(self._finish, task))
 
     def _finish(self, task: Task, result: object) -> None:
-        if self._on_finished is not None:
-            guarded("what is told of finished tasks", self._on_finished, task, result)
         self._send(task, result)
         following = self._next()
         if following is not None:

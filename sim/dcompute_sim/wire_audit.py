@@ -40,6 +40,7 @@ _LARGEST = 262_144
 _DEEPEST = 16
 _DEFAULT_PRIORITY = 5
 _GONE = ("dead", "offline")
+_QUEUE = ("submitted", "done", "failed", "waiting", "at_nodes", "nodes")
 _ASKERS = frozenset({"n", "open", "boot"})  # of who is acknowledged end to end
 _FIRST_TASKS = 100  # of a connection: what the master held for it
 _IN_FLIGHT = 30  # messages: 20, and half as many again of statuses, which overtake
@@ -342,7 +343,9 @@ class WireAudit:
 
     def _of_master(self, speaker: _Speaker, topic: str, inside: str, payload: bytes, retain: bool) -> None:
         node, _, what = inside.partition("/")
-        if not _is_id(node) or what not in ("", "status", "update"):
+        if node == "results" and what.endswith("/queue"):
+            self._of_queue(speaker, topic, payload, retain)
+        elif not _is_id(node) or what not in ("", "status", "update"):
             self._broken(speaker, topic, "publishes where a master has nothing to say")
         elif what == "status":
             if not payload:  # the node is forgotten; not retained, the master asks whether it hears itself
@@ -376,6 +379,18 @@ class WireAudit:
                 self._tell(t.TaskHeard, node=self._name_of(node), task=str(body["id"]), attempt=attempt)
             if not _is_for_node(body) or not {"priority", "attempt"} <= body.keys():
                 self._broken(speaker, topic, "a task that no node must take")
+
+    def _of_queue(self, speaker: _Speaker, topic: str, payload: bytes, retain: bool) -> None:
+        if retain:
+            self._broken(speaker, topic, "a retained queue: it is old as soon as it is said")
+        body = self._object(speaker, topic, payload)
+        counts = {key: body.get(key) for key in _QUEUE}
+        by_priority = body.get("by_priority")
+        named = f"{self._prefix}results/{body.get('asker')}/queue" == topic
+        if not named or not isinstance(by_priority, dict) or not all(type(n) is int for n in counts.values()):
+            self._broken(speaker, topic, "a queue without counts, or of somebody else")
+        else:
+            self._tell(t.QueueTold, asker=speaker.name, by_priority=by_priority, **counts)
 
     # --- others -----------------------------------------------------------------------------------------
 

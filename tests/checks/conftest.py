@@ -153,8 +153,8 @@ class TraceBuilder:
             return self
         return self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
 
-    def executor(self, asker: str = "x", boot: int = 1, journal: str = "new") -> TraceBuilder:
-        self.add(t.ExecutorStarted, asker=asker, boot=boot, journal=journal)
+    def executor(self, asker: str = "x", boot: int = 1, journal: str = "new", **bounds: int) -> TraceBuilder:
+        self.add(t.ExecutorStarted, asker=asker, boot=boot, journal=journal, **bounds)
         return self.add(t.ExecutorConnected, asker=asker)
 
     def ask(self, task: str, priority: int = 5, asker: str = "x", **terms: Any) -> TraceBuilder:
@@ -174,6 +174,22 @@ class TraceBuilder:
         self.finish(node, task, attempt=attempt, asker=asker)
         self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
         return self.add(t.TaskSettled, asker=asker, task=task, outcome="result", node=node)
+
+    def fail(self, node: str, task: str, why: str, asker: str = "x") -> TraceBuilder:
+        """The node's program raises what the scenario wants it to, and the asker is told."""
+        self.take(node, task).add(t.StatusPublished, node=node, status="busy", inc=self.incs[node])
+        self.add(t.ExecutionBegan, node=node, task=task, attempt=1, life=1)
+        self.after(0.05).add(t.TaskFinished, node=node, task=task, ok=False, meant=True, why=why)
+        self.add(t.ResultHeld, node=node, task=task, digest="e")
+        self.after(0.001).add(t.ResultReceived, node=node, task=task, digest="e", asker=asker)
+        taken: dict[str, Any] = {"answer": "an error", "value": "e", "ok": False, "asker": asker}
+        self.add(t.ResultTaken, node=node, task=task, why=why, traced=why, **taken)
+        self.add(t.StatusPublished, node=node, status="ready", inc=self.incs[node])
+        return self.add(t.TaskSettled, asker=asker, task=task, outcome="failed", node=node)
+
+    def progress(self, node: str, task: str, percent: int, text: str, asker: str = "x") -> TraceBuilder:
+        self.add(t.ProgressSaid, node=node, task=task, percent=percent, text=text)
+        return self.add(t.TaskProgressed, asker=asker, task=task, percent=percent, text=text)
 
     def final(self, node: str, status: str = "ready", alive: bool = True) -> TraceBuilder:
         inc = self.incs[node]
@@ -225,11 +241,21 @@ def _healthy() -> list[t.Event]:
         b.add(t.UpdateState, node=node, version="v2", state="rolled back" if broken else "confirmed")
     b.after(0.5).add(t.CampaignEnded, version="v2", done=1, failed=1)
     b.at(60).send("n5", "last").work("n5", "last").leave("n5")
-    b.at(62).executor()
+    b.at(62).executor(max_pending=2, tell_us=10_000_000)
     for task, priority in (("some", 1), ("urgent", 9), ("more", 1)):
         b.ask(task, priority, node="n1")
-    b.place("n1", "urgent", 9).run("n1", "urgent", 9)
-    b.place("n1", "some", 1).run("n1", "some", 1).after(0.1).place("n1", "more", 1).run("n1", "more", 1)
+        b.add(t.TaskBacklogged if task == "more" else t.TaskAdmitted, asker="x", task=task)
+    told: dict[str, Any] = {"asker": "x", "failed": 0, "waiting": 1, "at_nodes": 1, "nodes": 3}
+    b.add(t.QueueTold, submitted=2, done=0, by_priority={"1": 1, "9": 1}, **told)
+    b.place("n1", "urgent", 9).run("n1", "urgent", 9).add(t.TaskAdmitted, asker="x", task="more")
+    b.place("n1", "some", 1).progress("n1", "some", 40, "4 of 10").run("n1", "some", 1).after(0.1).place(
+        "n1", "more", 1
+    ).run("n1", "more", 1)
+    b.ask("bad", node="n1").add(t.TaskAdmitted, asker="x", task="bad").place("n1", "bad").fail(
+        "n1", "bad", "ValueError: no"
+    )
+    done_by_now = {"submitted": 4, "done": 4, "failed": 1, "waiting": 0, "at_nodes": 0, "by_priority": {}}
+    b.at(72).add(t.QueueTold, **told | done_by_now)
     b.at(80)
     for node in ("n1", "n3", "n4"):
         b.final(node)
@@ -240,7 +266,7 @@ def _healthy() -> list[t.Event]:
         b.add(t.MasterAnswered, node=node, status="ready", inc=b.incs[node])
     b.add(t.MasterAnswered, node="n2", status="dead", inc=b.incs["n2"])
     b.add(t.MasterAnswered, node="n5", status="offline", inc=b.incs["n5"])
-    done = {"submitted": 3, "done": 3, "failed": 0, "waiting": 0, "at_nodes": 0, "nodes": 3}
+    done = {"submitted": 4, "done": 4, "failed": 1, "waiting": 0, "at_nodes": 0, "nodes": 3}
     b.add(t.ExecutorAnswered, asker="x", nodes=["n1", "n3", "n4"], values=done)
     counts = {"connections": 1, "messages_rejected": 0, "duplicate_results": 0, "stale_deaths": 0}
     b.add(t.MasterCounted, values=counts)

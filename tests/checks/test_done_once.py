@@ -250,7 +250,7 @@ def test_never_more_than_so_often(fleet: TraceBuilder, more_than: int, status: S
 @pytest.mark.parametrize(("why", "status"), [("Oh: no", Status.HELD), ("Error: None", Status.FAILED)])
 def test_who_is_told_of_a_failure_is_told_why(fleet: TraceBuilder, why: str, status: Status) -> None:
     fleet.ask("a").place("n", "a").add(t.TaskFinished, node="n", task="a", ok=False, meant=True, why="Oh: no")
-    said = {"answer": "failed", "value": "failed", "ok": False, "asker": "x", "why": why}
+    said = {"answer": "failed", "value": "failed", "ok": False, "asker": "x", "why": why, "traced": why}
     fleet.add(t.ResultTaken, node="n", task="a", **said)
     assert judge("results_match", fleet.end()).status is status
 

@@ -11,6 +11,7 @@ Judged by what was said on the wire and by what was asked and told, not by what 
 4. Who asks anew for what is over, under the same key, has the same end and the same result.
 5. `counters()` are what was asked of it, and what it has told. Of an executor that was started again only
    what is still open can be counted: what it took up from its journal is new to it.
+6. What a program is told of the progress of a task is what a handler has said of it, in figures and words.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class ExecutorApi(Check):
 
     Each node that goes is named within `within` by the callback, once until it is back. At the end `nodes()`
     is who is connected, and `counters()` are what was asked for and what was told. What a program that keeps
-    no notes (`notes: false`) asks for anew has the end that it had.
+    no notes (`notes: false`) asks for anew has the end that it had. What is told of progress a handler said.
 
     Limit: deaths of which an executor cannot have heard (it was not connected, or only just, or the node was
     back in that time) are not owed.
@@ -70,7 +71,8 @@ class _Asker:
 
 class _ExecutorLedger(Ledger):
     def __init__(self, within_us: int) -> None:
-        super().__init__("deaths", "answers about nodes", "counts", "ends told again")
+        super().__init__("deaths", "answers about nodes", "counts", "ends told again", "reports of progress")
+        self._progress: set[tuple[str, int, str]] = set()  # tasks, percent and words, as handlers said it
         self._ends: dict[str, tuple[str, str]] = {}  # tasks -> outcome, digest of the result
         self._results: dict[str, str] = {}
         self._double_of: dict[str, str] = {}  # clones -> whose id they have
@@ -89,6 +91,8 @@ class _ExecutorLedger(Ledger):
             t.TaskSettled: self._settled,
             t.ResultTaken: self._result,
             t.ToldAgain: self._again,
+            t.ProgressSaid: lambda said: self._progress.add((said.task, said.percent, said.text)),
+            t.TaskProgressed: self._progressed,
             t.SaidGone: self._gone,
             t.SaidBack: self._back,
             t.NodeStatusSeen: self._seen,
@@ -137,6 +141,11 @@ class _ExecutorLedger(Ledger):
         self.judged["ends told again"] += 1
         if self._ends.get(event.task) != (event.outcome, event.value):
             self.breaches.add("another end than it had", event)
+
+    def _progressed(self, event: t.TaskProgressed) -> None:
+        self.judged["reports of progress"] += 1
+        if (event.task, event.percent, event.text) not in self._progress:
+            self.breaches.add("progress that no handler has told", event)
 
     def _deaths(self, event: t.ExecutorDeaths) -> None:
         self._overdue(event.t_us)

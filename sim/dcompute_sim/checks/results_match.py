@@ -28,11 +28,11 @@ class ResultsMatch(Check):
 
     What the answer is, the scenario knows before anybody is asked; nothing is derived from what a node sent.
     A task may fail where the scenario says so: on python nodes with a `fail_rate`, or when it asks for what
-    must fail; an executor says then what its program raised. A result says which attempt it answers, and that
-    one was sent to its node (an executor looks after that itself). The answers of somebody else's program are
-    known only if the stream declares its `answer`; of others it is only judged that the result names a task
-    which that node was given. Whoever has not asked for a task takes each result of it that somebody else
-    published, or of one that somebody else sent.
+    must fail; an executor says then what its program raised, and its traceback ends so. A result says which
+    attempt it answers, and that one was sent to its node (an executor looks after that itself). The answers
+    of somebody else's program are known only if the stream declares its `answer`; of others it is only judged
+    that the result names a task which that node was given. Whoever has not asked for a task takes each result
+    of it that somebody else published, or of one that somebody else sent.
 
     Limit: what a result says beside its answer is not looked at, but for why it failed.
     """
@@ -75,7 +75,8 @@ class _AnswerLedger(Ledger):
         self._asked: dict[str, TaskAsked] = {}
         self._given_to: dict[str, set[tuple[str, int]]] = {}  # task -> (node, attempt)
         self._foreign: set[str] = set()
-        self._meant_to_fail: dict[tuple[str, str], str] = {}  # (node, task) -> why, if that is known
+        self._raised: dict[tuple[str, str], str] = {}  # (node, task) -> why it failed, if that is known
+        self._meant_to_fail: set[tuple[str, str]] = set()
         self._outside: Counter[tuple[str, str]] = Counter()  # results of others' tasks that may come
         self.take_in = {
             NodeDefined: self._node,
@@ -98,8 +99,11 @@ class _AnswerLedger(Ledger):
         self._given_to.setdefault(event.task, set()).add((event.node, event.attempt))
 
     def _finished(self, event: TaskFinished) -> None:
-        if event.meant and not event.ok:
-            self._meant_to_fail[self._who.owner(event.node), event.task] = event.why
+        if not event.ok:
+            key = self._who.owner(event.node), event.task
+            self._raised[key] = event.why
+            if event.meant:
+                self._meant_to_fail.add(key)
 
     def _from_outside(self, event: ResultFromOutside | TaskFromOutside) -> None:
         self._outside[event.node, event.task] += 1
@@ -124,11 +128,12 @@ class _AnswerLedger(Ledger):
 
     def _compare(self, event: ResultTaken, known: TaskAsked) -> None:
         self.compared += 1
-        if known.answer in (event.answer, event.value):
+        raised = self._raised.get((event.node, event.task), "")
+        if not event.ok and event.asker and raised and not event.why == event.traced == raised:
+            self.wrong.append(event)
+        elif known.answer in (event.answer, event.value):
             return
-        raised = self._meant_to_fail.get((event.node, event.task))
-        tells_why = not event.asker or raised in ("", event.why)
-        if not event.ok and raised is not None and tells_why:
+        elif not event.ok and (event.node, event.task) in self._meant_to_fail:
             self.meant += 1
         else:
             self.wrong.append(event)

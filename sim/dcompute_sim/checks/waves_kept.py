@@ -171,7 +171,9 @@ class _Ledger:
         node, tries = event.node, self._tries[event.node] - self._perhaps_no_tries[event.node]
         left = len(self._declared.nodes) - len(self._begun)
         if tries > self._declared.tries:
-            self._fault(f"{node} was tried {tries} times, {self._declared.tries} were declared", event)
+            self._fault(
+                f"{node} was tried {number_of(tries, 'time')}, {self._declared.tries} were declared", event
+            )
         if left:
             self._fault(
                 f"{node} was tried again while {number_of(left, 'board')} waited for a first try", event

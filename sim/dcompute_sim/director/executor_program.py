@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dcompute.errors import JournalError
+from dcompute.errors import Backlogged, JournalError
 from dcompute.events import ExecutorEvent, ResultReceived
 from dcompute.executor import (
     Expired,
@@ -75,6 +75,11 @@ class _Wanted:
 def _cancel(future: FleetFuture, wanted: _Wanted) -> None:
     wanted.cancelled = True
     future.cancel()
+
+
+def _last_line(traceback: str) -> str:
+    """Return what a traceback ends with: what was raised, as `why` has it."""
+    return traceback.rstrip().rpartition("\n")[2]
 
 
 class ExecutorProgram:
@@ -144,6 +149,8 @@ class ExecutorProgram:
             boot=self._boots,
             journal=journal,
             resend_s=self._settings.resend,
+            max_pending=self._settings.max_pending or 0,
+            tell_us=round(1e6 * (self._settings.tell or 0)),
         )
         before = list(self._wanted.values())
         host, port = machine.address
@@ -154,8 +161,8 @@ class ExecutorProgram:
             settle_s=self._settings.settle,
             resend_s=self._settings.resend,
             losses=self._settings.losses,
-            tell_s=0.0,
-            max_pending=None,  # at which `submit` waits: whoever runs on the loop has nothing to wait with
+            tell_s=self._settings.tell or 0.0,
+            max_pending=self._settings.max_pending,
             username=machine.login.username,
             password=machine.login.password,
             tls=machine.login.tls,
@@ -298,9 +305,13 @@ class ExecutorProgram:
                 once=stream.once,
                 speculate=stream.speculate,
             )
-        except JournalError:  # as a program has to: it is not accepted, so it is asked for again
+        except (JournalError, Backlogged) as error:  # as a program has to: not accepted, so asked for again
+            if isinstance(error, Backlogged):  # on the driver's loop; elsewhere `submit` would wait
+                self._recorder.add(t.TaskBacklogged, asker=self._name, task=wanted.id)
             self._driver.call_later(_AGAIN_S, partial(self._submit, executor, wanted))
             return
+        if self._settings.max_pending is not None:
+            self._recorder.add(t.TaskAdmitted, asker=self._name, task=wanted.id)
         if self._told_progress:
             future.add_progress_callback(partial(self._progressed, wanted.id))
         future.add_done_callback(partial(self._over, executor, wanted))
@@ -316,9 +327,8 @@ class ExecutorProgram:
         self._observe(event)
 
     def _progressed(self, task: str, future: FleetFuture) -> None:
-        self._recorder.add(
-            t.TaskProgressed, asker=self._name, task=task, percent=round(100 * future.progress)
-        )
+        percent, text = round(100 * future.progress), future.progress_text
+        self._recorder.add(t.TaskProgressed, asker=self._name, task=task, percent=percent, text=text)
 
     def _over(self, executor: FleetExecutor, wanted: _Wanted, future: Future[Any]) -> None:
         """Let the program see the end of a task."""
@@ -349,6 +359,7 @@ class ExecutorProgram:
                 ok=outcome is Outcome.RESULT,
                 asker=self._name,
                 why=f"{error.type}: {error.args[0]}" if isinstance(error, TaskFailed) else "",
+                traced=_last_line(error.traceback) if isinstance(error, TaskFailed) else "",
             )
         self._recorder.add(t.TaskSettled, asker=self._name, task=wanted.id, outcome=outcome.value, node=node)
         if self._settings.notes:

@@ -134,6 +134,7 @@ class Director:
                 queue_limit=spec.group.tasks_waiting if ours else 0,
                 hold_limit=spec.group.results_waiting if ours else 0,
                 older=spec.group.credit == 0,
+                takes=spec.group.credit or 0,
                 will=spec.group.will or "",
                 id="" if spec.node_id == name else spec.node_id,
             )

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
-from dcompute.worker import Done, Failure, TaskLoop
+from dcompute.parts import failure_of
+from dcompute.worker import Done, TaskLoop
 from dcompute_sim import trace as t
 from dcompute_sim.answers import python_result
 from dcompute_sim.faults.effects import LEFT, WITHHELD
@@ -23,7 +24,8 @@ from dcompute_sim.rng import Rng
 _LIMITS = {"queue_limit": "queue_limit", "hold_limit": "hold_limit", "keep": "keep_bytes"}
 """What a scenario leaves out is as the transport has it, and as people run it."""
 _LOOK_S = 0.02
-_NO_FUNCTION = "LookupError: no function"
+_TRACED = 'Traceback (most recent call last):\n  File "handler.py", line 1, in handler\n'
+"""Of each failure: Python's own differ by version and machine, and so would what a task costs on the wire."""
 
 
 class PythonNode:
@@ -58,7 +60,9 @@ class PythonNode:
         self._loop: TaskLoop | None = None
         self._leaving = False
         self._callbacks = 0
-        self._at_work: dict[str, Done] | None = {} if spec.group.heeds_cancel else None
+        self._at_work: dict[str, tuple[dict[str, object], Done]] | None = (
+            {} if spec.group.heeds_cancel else None
+        )
 
     @property
     def running(self) -> bool:
@@ -115,7 +119,7 @@ class PythonNode:
                 if (limit := getattr(spec.group, key)) is not None
             },
         )
-        self._loop = TaskLoop(self._transport, self._execute, self._finished)
+        self._loop = TaskLoop(self._transport, self._execute)
         self._callbacks = 0
         self._transport.set_task_callback(self._notice)
         if self._at_work is not None:
@@ -149,15 +153,15 @@ class PythonNode:
         failing = group.fail_rate > 0 and driver.random.random() < group.fail_rate
         result: Any = python_result(task)
         if group.functions is not None and task.get("function") not in (None, *self._known(group.functions)):
-            result = Failure(f"{_NO_FUNCTION} {task['function']}", "")
+            result = LookupError(f"no function {task['function']}")
         elif failing:
-            result = Failure("Failed: as the scenario asked", "")
+            result = RuntimeError("as the scenario asked")
         elif "error" in result:
-            result = Failure(f"ValueError: {result['error']}", "")
+            result = ValueError(result["error"])
         if self._at_work is not None:
-            self._at_work[str(task["id"])] = done
+            self._at_work[str(task["id"])] = (task, done)
         work_s = group.work.draw(driver.random)
-        driver.call_later(work_s, lambda: self._done(task, done, result))
+        driver.call_later(work_s, lambda: self._ended(task, done, result))
         if group.progress is not None:
             self._say_progress(driver, str(task["id"]), work_s, group.progress)
 
@@ -165,28 +169,37 @@ class PythonNode:
         assert self._transport is not None
         for number in range(1, math.ceil(work_s / every_s)):
             at_s = number * every_s
-            driver.call_later(at_s, partial(self._transport.send_progress, task, at_s / work_s))
+            driver.call_later(at_s, partial(self._progressed, task, at_s / work_s))
+
+    def _progressed(self, task: str, fraction: float) -> None:
+        if self._transport is not None:
+            percent = round(100 * fraction)
+            text = f"{percent} % of {task}"
+            self._recorder.add(t.ProgressSaid, node=self.name, task=task, percent=percent, text=text)
+            self._transport.send_progress(task, fraction, text)
 
     @staticmethod
     def _known(functions: list[str]) -> list[str]:
         """Return them by their whole names and their short ones, as `dcompute node --functions` has it."""
         return functions + [name.rpartition(":")[2] for name in functions]
 
-    def _done(self, task: dict[str, object], done: Done, result: object) -> None:
+    def _ended(self, task: dict[str, object], done: Done, result: object) -> None:
         if self._at_work is None or self._at_work.pop(str(task["id"]), None) is not None:
-            done(result)
+            self._end(task, done, result)
 
     def _unwanted(self, task_id: str) -> None:
-        done = None if self._at_work is None else self._at_work.pop(task_id, None)
-        if done is not None:
-            done(Failure("Cancelled: it is not wanted any more", ""))
+        at_work = None if self._at_work is None else self._at_work.pop(task_id, None)
+        if at_work is not None:
+            self._end(*at_work, RuntimeError("it is not wanted any more"))
 
-    def _finished(self, task: dict[str, object], result: object) -> None:
-        why = result.error if isinstance(result, Failure) else ""
-        meant = bool(why) and not why.startswith(_NO_FUNCTION)
+    def _end(self, task: dict[str, object], done: Done, result: object) -> None:
+        """Return this from the handler, or raise it: it is written down before production has it."""
+        why = f"{type(result).__name__}: {result}" if isinstance(result, Exception) else ""
+        meant = bool(why) and not isinstance(result, LookupError)
         self._recorder.add(
             t.TaskFinished, node=self.name, task=str(task["id"]), ok=not why, meant=meant, why=why
         )
+        done(failure_of(result, f"{_TRACED}{why}\n") if isinstance(result, Exception) else result)
 
     def crash(self) -> None:
         self._stop("crash")

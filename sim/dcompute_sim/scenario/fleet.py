@@ -214,6 +214,16 @@ class AskerSettings(Model):
     losses: Count = Field(
         default=5, description="Attempts that may end without a trace before a task is quarantined."
     )
+    max_pending: Count | None = Field(
+        default=None,
+        description="So many of its tasks may be on their way, less urgent ones not counted, or twice what "
+        "the nodes take; a further one is refused, and asked for again a second later. Any number, when left "
+        "out.",
+    )
+    tell: Duration | None = Field(
+        default=None,
+        description="How often it says what its queue is, to whoever watches. Never, when left out.",
+    )
     network: OwnNetwork = Field(
         default=OwnNetwork(), description="What lies between it and the broker, if more than a cable does."
     )

@@ -50,7 +50,7 @@ class DeadNodesTaken(Event, frozen=True):
 class ResultTaken(Event, frozen=True):
     """`get_results(disposable=True)` gave this one, or the future of an executor (`asker`) has it. `answer`:
     digest of the answer in it, `value` of all of it; `ok`: it says that the task succeeded. `why`: what a
-    future of an executor says of how it failed."""
+    future of an executor says of how it failed, `traced` the last line of the traceback that it has."""
 
     node: str
     task: str
@@ -60,6 +60,7 @@ class ResultTaken(Event, frozen=True):
     attempt: int = 1
     asker: str = ""
     why: str = ""
+    traced: str = ""
 
 
 class ResultsLeft(Event, frozen=True):

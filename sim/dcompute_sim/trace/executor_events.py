@@ -7,12 +7,43 @@ from dcompute_sim.trace.event import Event
 
 class ExecutorStarted(Event, frozen=True):
     """`journal`: none, new, kept (of the life before) or lost. `resend_s`: after how long without an answer a
-    task is sent again; then after twice that, and so on."""
+    task is sent again; then after twice that, and so on. `max_pending`: how many may be on their way, 0 for
+    any number; `tell_us`: how often it says what its queue is, 0 for never."""
 
     asker: str
     boot: int
     journal: str = "none"
     resend_s: float = 15.0
+    max_pending: int = 0
+    tell_us: int = 0
+
+
+class TaskBacklogged(Event, frozen=True):
+    """A task is not taken: too many are on their way (`max_pending`). The program asks again."""
+
+    asker: str
+    task: str
+
+
+class TaskAdmitted(Event, frozen=True):
+    """An executor that has a bound (`max_pending`) has taken a task."""
+
+    asker: str
+    task: str
+
+
+class QueueTold(Event, frozen=True):
+    """An executor has said what its queue is, to whoever watches; as the broker heard it. `by_priority`: of
+    those that are not over."""
+
+    asker: str
+    submitted: int
+    done: int
+    failed: int
+    waiting: int
+    at_nodes: int
+    nodes: int
+    by_priority: dict[str, int]
 
 
 class ExecutorStopped(Event, frozen=True):
@@ -53,11 +84,12 @@ class AttemptFailed(Event, frozen=True):
 
 
 class TaskProgressed(Event, frozen=True):
-    """A program is told how far a task at work is, in percent."""
+    """A program is told how far a task at work is: in percent, and in words."""
 
     asker: str
     task: str
     percent: int
+    text: str = ""
 
 
 class ExecutorDisconnected(Event, frozen=True):

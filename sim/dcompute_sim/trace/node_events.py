@@ -145,6 +145,15 @@ class TaskFinished(Event, frozen=True):
     why: str = ""
 
 
+class ProgressSaid(Event, frozen=True):
+    """The handler of a task says how far it is: in percent, and in words. It may get lost on its way."""
+
+    node: str
+    task: str
+    percent: int
+    text: str
+
+
 class TaskDropped(Event, frozen=True):
     """The node's bounded queue was full, or the message was no valid task. `task` is "" when unreadable."""
 

@@ -40,7 +40,8 @@ class RunEnded(Event, frozen=True):
 class NodeDefined(Event, frozen=True):
     """A node of the scenario. `queue_limit`: how many tasks may wait there; `hold_limit`: how many results
     for a connection; 0 when it does not say. `older`: it knows no delivery end to end. `will`: `optional`
-    where its program means its last will to be as it is. `id`: on the wire, where that is not its name."""
+    where its program means its last will to be as it is. `id`: on the wire, where that is not its name.
+    `takes`: how many tasks of one asker at a time (`credit`), 0 when it does not say."""
 
     node: str
     group: str
@@ -52,6 +53,7 @@ class NodeDefined(Event, frozen=True):
     older: bool = False
     will: str = ""
     id: str = ""
+    takes: int = 0
 
 
 class LoopLagged(Event, frozen=True):
