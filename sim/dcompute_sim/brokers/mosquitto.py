@@ -159,6 +159,8 @@ def configuration(
         options.append(("max_inflight_messages", str(limits.in_flight)))
     if limits.queued is not None:
         options.append(("max_queued_messages", str(limits.queued)))
+    if limits.packet is not None:
+        options.append(("max_packet_size", str(limits.packet)))
     if os.geteuid() == 0:
         options.append(("user", "root"))  # otherwise it becomes user `mosquitto`, who cannot read our files
     if security.password_file is None:

@@ -38,7 +38,7 @@ _OF_INTEREST = frozenset(
 
 
 @dataclass(slots=True)
-class _Asker:
+class _Bound:
     most: int
     connected_us: int | None = None
     open: dict[str, int] = field(default_factory=dict)  # tasks on their way -> their priority
@@ -57,7 +57,7 @@ class RoomKept(Check):
 
     def judge(self, trace: Sequence[t.Event]) -> CheckOutcome:
         breaches = Breaches()
-        askers: dict[str, _Asker] = {}
+        askers: dict[str, _Bound] = {}
         priorities: dict[str, int] = {}
         takes: dict[str, int] = {}
         there_us: dict[str, int] = {}  # nodes -> since when
@@ -67,7 +67,7 @@ class RoomKept(Check):
                 case t.NodeDefined(node=node):
                     takes[node] = event.takes
                 case t.ExecutorStarted(asker=name):
-                    askers[name] = _Asker(event.max_pending, open=askers[name].open if name in askers else {})
+                    askers[name] = _Bound(event.max_pending, open=askers[name].open if name in askers else {})
                 case t.ExecutorConnected(asker=name):
                     askers[name].connected_us = event.t_us
                 case t.ExecutorDisconnected(asker=name):
@@ -104,6 +104,6 @@ class RoomKept(Check):
         return held(f"{number_of(taken, 'task')} taken, and {times} one had to wait for room", figures)
 
 
-def _before(asker: _Asker, priority: int) -> int:
+def _before(asker: _Bound, priority: int) -> int:
     """Count what is on its way that a task of this priority would not pass."""
     return sum(other >= priority for other in asker.open.values())

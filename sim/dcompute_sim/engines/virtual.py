@@ -163,6 +163,7 @@ class VirtualMachine:
         self.slow(None, None, None)
 
 
+_LARGEST_PACKET = 268_435_460  # of MQTT 3.1.1, 2.2.3: four bytes of length, and the header
 VirtualNodeFactory = Callable[[NodeSpec, VirtualMachine, Recorder], Node]
 
 
@@ -172,6 +173,8 @@ def _limited(profile: BrokerProfile, limits: BrokerLimits) -> BrokerProfile:
         config = replace(config, inflight_window=limits.in_flight or MAX_IN_FLIGHT)
     if limits.queued is not None:
         config = replace(config, queue_limit=limits.queued or sys.maxsize)
+    if limits.packet is not None:
+        config = replace(config, max_packet_bytes=limits.packet or _LARGEST_PACKET)
     return replace(profile, config=config)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dcompute_sim.yamlfile.units import Size
 from dcompute_sim.yamlfile.yaml_model import Model
 
 Amount = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
@@ -19,6 +20,9 @@ class BrokerLimits(Model):
     )
     queued: Amount | None = Field(
         default=None, description="Messages that wait for one client; what comes beyond is dropped."
+    )
+    packet: Size | None = Field(
+        default=None, description="The largest packet; who sends a larger one is thrown out."
     )
 
 
