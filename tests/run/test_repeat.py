@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dcompute_sim.checks import Status
 from dcompute_sim.net.fence import FenceError
 from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, find, load_all
@@ -176,3 +177,17 @@ def test_work_of_a_node_that_reaches_for_the_outside_fails_the_run(
     with pytest.raises(FenceError, match="in virtual time"):
         run_scenario(small)
     time.time()  # and outside nothing is forbidden
+
+
+def test_what_a_program_raises_is_judged_and_ends_no_run(
+    small: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(self: TaskLoop) -> None:
+        raise KeyError("t-1")
+
+    monkeypatch.setattr(TaskLoop, "kick", faulty)
+    verdict = run_scenario(small).verdict
+    raised = next(result for result in verdict.results if result.name == "programs_go_on")
+    assert raised.outcome.status is Status.FAILED
+    assert "KeyError: 't-1' (test_repeat.py:" in raised.outcome.summary
+    assert next(r for r in verdict.results if r.name == "run_completed").outcome.status is Status.HELD

@@ -111,6 +111,12 @@ def judge(
     if (there := taking_part(events)) is not None:
         told = "Every board booted, stayed up and reached the broker."
         results.append(Result("boards_took_part", told, "", there))
+    if raised := [event for event in events if isinstance(event, t.ProgramRaised)]:
+        told = "No program of ours raises what nobody catches."
+        first = raised[0]
+        more = f" (and {len(raised) - 1} more)" if len(raised) > 1 else ""
+        outcome = failed(f"{first.node}: {first.error} ({first.at}){more}", raised)
+        results.append(Result("programs_go_on", told, "", outcome))
     if receipts:
         told = "Every injected fault had an effect."
         results.append(Result("fault_receipts", told, "", _all_bit(receipts)))

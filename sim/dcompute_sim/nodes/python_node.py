@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dcompute.node_transport import ComputeNodeTransport
@@ -18,6 +20,7 @@ from dcompute_sim.interfaces.node import NodeSpec
 from dcompute_sim.interfaces.suspendable import SuspendableDriver
 from dcompute_sim.interfaces.world import EngineError, Machine
 from dcompute_sim.mutants.classes import node_classes
+from dcompute_sim.net.fence import FenceError
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.rng import Rng
 
@@ -137,7 +140,20 @@ class PythonNode:
         assert driver is not None
         assert loop is not None
         self._callbacks += 1
-        driver.call_later(driver.random.uniform(0, self._spec.group.poll), loop.kick)
+        driver.call_later(driver.random.uniform(0, self._spec.group.poll), partial(self._turn, loop.kick))
+
+    def _turn(self, turn: Callable[[], None]) -> None:
+        """Do what production does in a callback. What that raises is logged there and stops nothing else: it
+        is told, to be judged, and ends no run."""
+        try:
+            turn()
+        except FenceError:  # the testbed's own
+            raise
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            told = f"{type(error).__name__}: {error}"
+            at = f"{Path(frame.filename).name}:{frame.lineno}"
+            self._recorder.add(t.ProgramRaised, node=self.name, error=told, at=at)
 
     def _execute(self, task: dict[str, object], done: Done) -> None:
         driver = self._driver
@@ -199,7 +215,8 @@ class PythonNode:
         self._recorder.add(
             t.TaskFinished, node=self.name, task=str(task["id"]), ok=not why, meant=meant, why=why
         )
-        done(failure_of(result, f"{_TRACED}{why}\n") if isinstance(result, Exception) else result)
+        told = failure_of(result, f"{_TRACED}{why}\n") if isinstance(result, Exception) else result
+        self._turn(partial(done, told))
 
     def crash(self) -> None:
         self._stop("crash")

@@ -145,6 +145,14 @@ class TaskFinished(Event, frozen=True):
     why: str = ""
 
 
+class ProgramRaised(Event, frozen=True):
+    """What turns a node's tasks raised what nobody caught, and that turn is lost. `at`: where."""
+
+    node: str
+    error: str
+    at: str
+
+
 class ProgressSaid(Event, frozen=True):
     """The handler of a task says how far it is: in percent, and in words. It may get lost on its way."""
 
