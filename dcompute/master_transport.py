@@ -114,7 +114,7 @@ class MasterNodeTransport(Transport):
         client_id: str | None = None,
         liveness_s: float | None = None,
         probe_s: float | None = None,
-        journal: str | Path | None = None,
+        journal: str | Path | NodeMemory | None = None,
         result_limit: int = 100_000,
         node_limit: int = 20_000,
         hold_limit: int = 100_000,
@@ -136,7 +136,7 @@ class MasterNodeTransport(Transport):
         if journal is not None:
             from dcompute._master.node_memory import NodeMemory  # SQLite, for which others have no use
 
-            self._memory = NodeMemory(journal)
+            self._memory = journal if isinstance(journal, NodeMemory) else NodeMemory(journal)
             self._registry.restore(self._memory.infos())
         self._client_id = client_id or f"master-{self._driver.random.getrandbits(48):012x}"
         self._link = self.link_class(

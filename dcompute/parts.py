@@ -17,6 +17,7 @@ from dcompute._lazy import lazy
 if TYPE_CHECKING:
     from dcompute._log import printable
     from dcompute._master.effects import Effect
+    from dcompute._master.node_memory import NodeMemory
     from dcompute._master.node_record import DEFAULT_KEEPALIVE_S, GONE, NodeRecord
     from dcompute._master.registry import Registry
     from dcompute._mqtt.link import MqttLink
@@ -31,6 +32,7 @@ __all__ = [
     "Effect",
     "LinkOwner",
     "MqttLink",
+    "NodeMemory",
     "NodeRecord",
     "Outgoing",
     "PahoSession",
@@ -48,6 +50,7 @@ __getattr__ = lazy(
     {
         "._log": ("printable",),
         "._master.effects": ("Effect",),
+        "._master.node_memory": ("NodeMemory",),
         "._master.node_record": ("DEFAULT_KEEPALIVE_S", "GONE", "NodeRecord"),
         "._master.registry": ("Registry",),
         "._mqtt.link": ("MqttLink",),

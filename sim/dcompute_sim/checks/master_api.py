@@ -56,6 +56,7 @@ class _MasterLedger(Ledger):
         self._results: Counter[tuple[str, str]] = Counter()  # accepted and not taken
         self._result_events: dict[tuple[str, str], t.Event] = {}
         self._replay = Replay()
+        self._before: dict[str, tuple[str, str]] = {}  # what a master that remembers knew when it crashed
         self._counters: Counter[str] = Counter()
         self._connected = False
         self.take_in = {
@@ -91,6 +92,8 @@ class _MasterLedger(Ledger):
         self._callbacks.clear()
         self._dead.clear()
         self._results.clear()
+        nodes = self._replay.nodes.items() if event.remembers else ()
+        self._before = {name: (node.status, node.status_inc) for name, node in nodes if node.status}
         self._replay.take_in(event)
         self._counters.clear()
         self._connected = False
@@ -186,7 +189,10 @@ class _MasterLedger(Ledger):
         self.answers += 1
         self.judged["answers about nodes"] += 1
         seen = self._replay.nodes[event.node]
-        if not seen.status or (event.status, event.inc) != (seen.status, seen.status_inc):
+        status, inc = (
+            (seen.status, seen.status_inc) if seen.status else self._before.get(event.node, ("", ""))
+        )
+        if not status or (event.status, event.inc) != (status, inc):
             self.breaches.add("get_node_info", event)
         if not event.listed:
             self.breaches.add("get_nodes_by_status", event)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcompute.events import MasterEvent, MasterObserver
@@ -23,12 +24,13 @@ from dcompute_sim.rng import Rng
 from dcompute_sim.scenario import MASTER, AskerSettings, Master
 
 if TYPE_CHECKING:
-    from dcompute.records import NodeInfo
-    from dcompute_sim.director.executor_program import ExecutorProgram
+    from tempfile import TemporaryDirectory
 
-if TYPE_CHECKING:
     from dcompute.bundle import Bundle
+    from dcompute.parts import NodeMemory
+    from dcompute.records import NodeInfo
     from dcompute.updates import UpdateProgress
+    from dcompute_sim.director.executor_program import ExecutorProgram
 
 _USUAL_PRIORITY = 5  # of the protocol, as written on its page
 
@@ -138,6 +140,12 @@ class TransportMaster(MasterProgram):
         self._liveness_s = settings.liveness
         self._limits = {} if settings.node_limit is None else {"node_limit": settings.node_limit}
         self._collects = settings.collects
+        self._disk: TemporaryDirectory[str] | None = None
+        if settings.remembers:
+            from tempfile import TemporaryDirectory
+
+            self._disk = TemporaryDirectory(prefix="dcompute-master-")
+        self._memory: NodeMemory | None = None
         self._recorder = recorder
         self._namespace = namespace
         self._mutants = mutants
@@ -152,9 +160,18 @@ class TransportMaster(MasterProgram):
         return self.transport is not None and self.transport.is_connected()
 
     def _start(self, driver: SuspendableDriver) -> None:
-        self._recorder.add(t.MasterStarted, boot=self._boots, liveness_s=self._liveness_s or 0.0)
+        self._recorder.add(
+            t.MasterStarted,
+            boot=self._boots,
+            liveness_s=self._liveness_s or 0.0,
+            remembers=self._disk is not None,
+        )
         host, port = self._machine.address
         transport_class, registry_class = master_classes(self._mutants)
+        if self._disk is not None:
+            from dcompute.parts import NodeMemory  # SQLite, for which other runs have no use
+
+            self._memory = NodeMemory(Path(self._disk.name, "nodes"))
         self.transport = transport_class(
             host,
             port,
@@ -164,6 +181,7 @@ class TransportMaster(MasterProgram):
             keepalive=max(1, round(self._settings.keepalive)),
             namespace=self._namespace,
             liveness_s=self._liveness_s,
+            journal=self._memory,
             **self._limits,
             driver=driver,
             observer=self._observe,
@@ -249,3 +267,10 @@ class TransportMaster(MasterProgram):
     def _kill(self) -> None:
         super()._kill()
         self.transport = None
+        if self._memory is not None:  # what was not written by now is lost
+            self._memory.close()
+
+    def close(self) -> None:
+        super().close()
+        if self._disk is not None:
+            self._disk.cleanup()

@@ -245,6 +245,11 @@ class Master(AskerSettings):
         description="A node known only from a retained status is declared dead when it has not spoken "
         "for this long; when left out, for 1.5 times its keepalive and 20s.",
     )
+    remembers: Flag = Field(
+        default=False,
+        description="It writes down who is there (`journal` of MasterNodeTransport), so that it misses, when "
+        "it is started again, who died while nobody was there to notice.",
+    )
     node_limit: Count | None = Field(
         default=None, description="Nodes that it knows at a time; 20,000 when left out. More are turned away."
     )

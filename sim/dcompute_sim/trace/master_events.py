@@ -6,10 +6,12 @@ from dcompute_sim.trace.event import Event
 
 
 class MasterStarted(Event, frozen=True):
-    """`liveness_s`: after which silence it is to give a node up; 0 when each node's keepalive says."""
+    """`liveness_s`: after which silence it is to give a node up; 0 when each node's keepalive says.
+    `remembers`: it has written down who is there."""
 
     boot: int
     liveness_s: float = 0.0
+    remembers: bool = False
 
 
 class MasterStopped(Event, frozen=True):
