@@ -169,6 +169,20 @@ def test_only_silences_have_late_witnesses() -> None:
 # --- messages that need no node --------------------------------------------------------------------------
 
 
+def test_a_fault_that_waited_in_vain_says_for_whom_and_what_kept_it_off() -> None:
+    off = {"kind": "power_cut", "at": "5s", "select": {"names": ["n-1"]}}
+    sure = {"kind": "crash", "at": "20s", "sure": True, "select": {"names": ["n-1"]}}
+    told = receipts_of(outcome_of(off, sure)).outcome.summary
+    assert (
+        "crash-2: there was no node that it could strike (n-1 was off) from 20.0 s until the quiet end"
+        in told
+    )
+    assert "`sure: true`" not in told
+    held = {"kind": "hang", "at": "5s", "for": "500s", "select": {"names": ["n-1"]}}
+    told = receipts_of(outcome_of(held, sure)).outcome.summary
+    assert "(n-1 was held by another fault) from 20.0 s" in told
+
+
 @pytest.mark.parametrize("sure", [True, False])
 def test_a_message_to_a_fixed_topic_needs_no_free_node(sure: bool) -> None:
     gone = {"kind": "power_cut", "at": "5s", "select": {"count": "all"}}

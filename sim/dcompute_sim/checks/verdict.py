@@ -188,6 +188,8 @@ def _all_bit(receipts: Sequence[Receipt]) -> CheckOutcome:
 def _why_unseen(fault: t.FaultInjected) -> tuple[str, str]:
     """Tell why nothing may have been seen of it, and what would have given it a witness."""
     cls = kind_of(fault.kind)
+    if "until the quiet end" in fault.not_done:  # it has waited
+        return fault.not_done, "an earlier moment, or fewer faults at once"
     if fault.not_done:
         return fault.not_done, "`sure: true` waits for one" if "node" in fault.not_done else "another `when`"
     return (cls.unseen, cls.remedy) if cls is not None else ("its kind is not known here", "import it")

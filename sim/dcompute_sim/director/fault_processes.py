@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from simpy import Event
 
+from dcompute.parts import noun
 from dcompute_sim.director.fault_world import FaultWorld
 from dcompute_sim.director.trigger import Triggers
 from dcompute_sim.faults import Fault, NodeFault
@@ -22,6 +23,8 @@ from dcompute_sim.interfaces.node import Node
 from dcompute_sim.interfaces.world import Engine, Machine
 from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario import Scenario, active_until, fault_times, rng_for
+
+_NOBODY = "there was no node that it could strike"
 
 
 class Faults:
@@ -118,6 +121,7 @@ class Faults:
                 yield self._env.timeout(LOOK_S)
             self._do(fault)
             return
+        began_s = self._env.now
         while True:
             candidates = self._candidates(with_connection=fault.needs_connection)
             healthy = {candidate.name for candidate in candidates if candidate.healthy}
@@ -125,11 +129,29 @@ class Faults:
             if chosen or self._env.now >= self._over_s:
                 break
             yield self._env.timeout(LOOK_S)
-        self._strike_nodes(fault, chosen)
+        if chosen:
+            self._strike_nodes(fault, chosen)
+            return
+        why = self._why_nobody(pick(fault.select, candidates, rng, same), candidates)
+        self._record_idle(fault, f"{_NOBODY} {why}from {began_s:.1f} s until the quiet end")
+
+    def _why_nobody(self, wanted: Sequence[str], candidates: Sequence[Candidate]) -> str:
+        """Tell what kept a fault off those that it wanted at last, or else off everybody."""
+        among = wanted or [candidate.name for candidate in candidates]
+        off = [name for name in among if not self._nodes[name].running]
+        held = [name for name in among if name not in off and self._afflicted.get(name)]
+        apart = [name for name in among if name not in (*off, *held)]
+        reasons = ((off, "off"), (held, "held by another fault"), (apart, "without a connection"))
+        told = [
+            f"{', '.join(names[:3])} {noun(len(names), 'was', 'were')} {state}"
+            for names, state in reasons
+            if names
+        ]
+        return f"({'; '.join(told)}) " if told else ""
 
     def _strike_nodes(self, fault: NodeFault, chosen: Sequence[str]) -> None:
         if not chosen:
-            self._record_idle(fault, "there was no node that it could strike")
+            self._record_idle(fault, _NOBODY)
         for node in chosen:
             self._do(fault, self._target(node))
 
