@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -41,10 +42,11 @@ class SourceMutant:
     equivalent: str | None = None
 
 
-def catalogue(part: str) -> list[SourceMutant]:
+@cache
+def catalogue(part: str) -> tuple[SourceMutant, ...]:
     """The mutants of `dcompute` or of `firmware`."""
     entries: list[dict[str, Any]] = YAML(typ="safe").load(PARTS[part].read_text(encoding="utf-8"))
-    return [
+    return tuple(
         SourceMutant(
             part,
             entry["name"],
@@ -54,7 +56,7 @@ def catalogue(part: str) -> list[SourceMutant]:
             entry.get("equivalent"),
         )
         for entry in entries
-    ]
+    )
 
 
 @contextmanager
