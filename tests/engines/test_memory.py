@@ -79,7 +79,7 @@ def test_a_board_without_memory_breaks_down_alone(run: Run) -> None:
     board = {"kind": "firmware", "count": 1, "keepalive": "10s"}
     outcome = run(
         {
-            "phases": {"start": "10s", "work": "20s", "quiet": "30s"},
+            "phases": {"start": "10s", "work": "8s", "quiet": "12s"},
             "fleet": {
                 **{f"esp{heap}": {**board, "heap": f"{heap}KiB"} for heap in heaps},
                 "well": {**board, "heap": "128KiB"},

@@ -42,7 +42,7 @@ FIELD = {
 }
 # Smaller than it ships, so that the suite stays quick; the whole is run by `dcompute run scenarios/`.
 SMALLER = {
-    "esp32": ["vars.count=25", "vars.away=4min", "vars.gone=2min"],
+    "esp32": ["vars.count=20", "vars.away=3min", "vars.gone=90s"],
     "sensors": ["vars.hours=70min", "vars.count=8"],
     "urgent": ["fleet.py.count=100", "workload.0.tasks=2000"],
     "access_point": [
@@ -50,7 +50,7 @@ SMALLER = {
         "expect.1.sometimes.at_least=10",
     ],
     "small_heap": [
-        *("fleet.esp.count=4", "workload.0.tasks=600", "workload.0.rate=6/s"),
+        *("fleet.esp.count=3", "workload.0.tasks=450", "workload.0.rate=5/s"),
         *("faults.0.times=2", "faults.1.times=4"),
     ],
 }
