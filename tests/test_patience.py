@@ -8,12 +8,14 @@ count, a ratio, the processor's time, or virtual time.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
 import pytest
+from dcompute_sim.trace import LoopLagged
 
-from .conftest import PATIENCE_S
+from .conftest import PATIENCE_S, slower, unhurried
 
 TESTS = Path(__file__).parent
 A_MOMENT_S = 1.0
@@ -83,3 +85,23 @@ def test_nobody_guesses_how_busy_the_machine_is() -> None:
 )
 def test_what_counts_as_a_guess(line: str, is_hurried: bool) -> None:
     assert bool(hurried(line)) is is_hurried
+
+
+def test_a_slower_scenario_has_the_same_bounds() -> None:
+    text = 'phases: {quiet: 4s}, dead_within: {"bound": "5s"}, rate: 6/s, after: 200ms, payload: 60B'
+    told = 'phases: {quiet: 12s}, dead_within: {"bound": "5s"}, rate: 6/s, after: 600ms, payload: 60B'
+    assert slower(text) == told
+
+
+@pytest.mark.parametrize(("busy", "plays"), [(True, 2), (False, 1)])
+def test_only_a_machine_that_was_too_busy_excuses_a_run(busy: bool, plays: int) -> None:
+    played: list[str] = []
+
+    def play(scenario: str) -> None:
+        played.append(scenario)
+        assert scenario == "at: 3s"
+
+    late = [LoopLagged(t_us=1, lag_us=60_000)] if busy else []
+    with contextlib.nullcontext() if busy else pytest.raises(AssertionError):
+        unhurried("at: 1s", play, lambda: late)
+    assert len(played) == plays

@@ -49,6 +49,13 @@ for module, name in {classes}:
     init.__defaults__ = (host, int(sys.argv[1]), *rest)
     init.__kwdefaults__["namespace"] = sys.argv[2]
 
+# Slots of node ids are the machine's: those of other tests' programs come and go meanwhile.
+import socket
+class Apart(socket.socket):
+    def bind(self, address):
+        super().bind(address + sys.argv[2] if isinstance(address, str) else address)
+socket.socket = Apart
+
 # Ctrl-C before its `try` ends a program the hard way: who sends it waits for the loop.
 import os, time
 def sleep(seconds, sleep=time.sleep):
@@ -72,7 +79,7 @@ class Programs:
         ]
         program = source.replace("from dcompute.", f"from {package}")
         modules = Path(dcompute.__file__).parent
-        environment = {**os.environ, "TMPDIR": str(self._folder)}  # where slots of node ids are held
+        environment = dict(os.environ)
         if not package:
             environment["PYTHONPATH"] = str(modules)
         said = self._folder / f"said-{len(self._running)}"

@@ -92,7 +92,11 @@ def test_a_process_in_other_namespaces_has_another_id() -> None:
 def test_a_slot_ends_with_the_process_though_its_fork_lives() -> None:
     """A worker that it forked must not keep its id from the next start."""
     program = """
-import os
+import os, socket, sys
+class Apart(socket.socket):  # slots are the machine's: those of other tests' programs come and go meanwhile
+    def bind(self, address):
+        super().bind(address + sys.argv[1])
+socket.socket = Apart
 from dcompute._node.identity import default_node_id
 name = default_node_id()
 if os.fork():
@@ -105,7 +109,7 @@ os.read(0, 1)
     lifeline, end = os.pipe()  # forks live while `end` is open
     try:
         for _ in range(2):
-            command = [sys.executable, "-c", program]
+            command = [sys.executable, "-c", program, f"-{os.getpid()}"]
             done = subprocess.run(command, stdin=lifeline, stdout=subprocess.PIPE, text=True, check=True)
             ids.append(done.stdout.strip())
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from dcompute_sim import trace as t
 from dcompute_sim.checks.check import Status
 from dcompute_sim.run import RunOutcome
 from dcompute_sim.scenario import Scenario, ScenarioError, check
+
+from ..conftest import unhurried
 
 Run = Callable[..., RunOutcome]
 
@@ -124,9 +127,14 @@ def test_in_real_time(run: Run) -> None:
     keys = scenario({"kind": "restart", "at": "2s", "restart_after": "1s"})
     keys["phases"] = {"start": "1s", "storm": "3s", "quiet": "3s"}
     keys["expect"] = ["clean_leave", "all_tasks_finished", {"final_status": {"status": "ready"}}]
-    outcome = run(keys, time="real")
-    assert outcome.verdict.status is Status.HELD, [r.outcome for r in outcome.verdict.results]
-    leaving(outcome)
+    outcomes: list[RunOutcome] = []
+
+    def play(scenario: str) -> None:
+        outcomes.append(outcome := run(json.loads(scenario), time="real"))
+        assert outcome.verdict.status is Status.HELD, [r.outcome for r in outcome.verdict.results]
+        leaving(outcome)
+
+    unhurried(json.dumps(keys), play, lambda: outcomes[-1].trace)
 
 
 def test_a_program_of_somebody_else_cannot_be_asked(tmp_path: object) -> None:

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from dcompute_sim.brokers.access import UserRole
 from dcompute_sim.brokers.passwords import set_user
 from dcompute_sim.brokers.real_broker import BrokerError
 from dcompute_sim.run import EngineError, RunOutcome
+from dcompute_sim.trace import read
+
+from ..conftest import unhurried
 
 Run = Callable[..., RunOutcome]
 
@@ -103,33 +108,38 @@ RUNS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
 
 def test_the_same_verdicts_over_real_sockets(tmp_path: Path) -> None:
     """Seven runs side by side, each a command of its own: a run in real time mostly waits."""
-    running = {}
-    for number, (name, (broker, keys, _)) in enumerate(RUNS.items()):
-        scenario = tmp_path / f"{number}.yaml"
-        scenario.write_text(json.dumps({"version": 1, "name": f"run-{number}", **keys}))
-        words = [
-            "run",
-            scenario,
-            "--time",
-            "real",
-            "--broker",
-            broker,
-            "--json",
-            scenario.with_suffix(".json"),
-        ]
-        command = [sys.executable, "-m", "dcompute", *map(str, words), "--plain"]
-        running[name] = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-    said = {name: process.communicate(timeout=120)[0] for name, process in running.items()}
-    for number, (name, (broker, _, missing)) in enumerate(RUNS.items()):
-        assert running[name].returncode == bool(missing), f"{name}:\n{said[name]}"
-        (verdict,) = json.loads((tmp_path / f"{number}.json").read_text())["runs"]
+    with ThreadPoolExecutor(len(RUNS)) as pool:
+        said = dict(zip(RUNS, pool.map(partial(played, tmp_path), RUNS), strict=True))
+    assert not {name: words for name, words in said.items() if words}
+
+
+def played(folder: Path, name: str) -> str:
+    """What is wrong with one of the runs."""
+    broker, keys, missing = RUNS[name]
+    number = list(RUNS).index(name)
+    files = {kind: folder / f"{number}.{kind}" for kind in ("yaml", "json", "jsonl")}
+
+    def play(scenario: str) -> None:
+        files["yaml"].write_text(scenario)
+        files["jsonl"].unlink(missing_ok=True)
+        words = ["run", files["yaml"], "--time", "real", "--broker", broker, "--plain"]
+        words += ["--json", files["json"], "--trace", files["jsonl"]]
+        command = [sys.executable, "-m", "dcompute", *map(str, words)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == bool(missing), done.stdout + done.stderr
+        (verdict,) = json.loads(files["json"].read_text())["runs"]
         assert verdict["broker"] == broker
         failed = {result["name"] for result in verdict["expectations"] if result["status"] == "failed"}
-        assert failed == missing, f"{name}:\n{said[name]}"
+        assert failed == missing, done.stdout
         if broker == "amqtt-plain":
-            assert "never reported" in said[name]
+            assert "never reported" in done.stdout
+
+    try:
+        scenario = json.dumps({"version": 1, "name": f"run-{number}", **keys})
+        unhurried(scenario, play, lambda: read(files["jsonl"]).events)
+    except AssertionError as error:
+        return str(error)
+    return ""
 
 
 def test_a_broker_with_a_password(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from dcompute_sim.trace import read
 from dcompute_sim.virtual_boards.virtual_board import own
 from typer.testing import CliRunner
 
+from ..conftest import unhurried
 from .conftest import OWN_CONFIG, ServeBoard, deploy
 
 STORM = """
@@ -44,12 +47,21 @@ expect:
 
 
 def test_every_fault_of_three_virtual_boards_holds_as_in_the_simulation(tmp_path: Path) -> None:
-    (tmp_path / "storm.yaml").write_text(STORM)
-    (tmp_path / "boards.yaml").write_text("version: 1\nboards: {esp: {virtual: true}}\n")
     trace = tmp_path / "t.jsonl"
-    words = ["run", str(tmp_path / "storm.yaml"), "--plain", "--trace", str(trace)]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
+    (tmp_path / "boards.yaml").write_text("version: 1\nboards: {esp: {virtual: true}}\n")
+
+    def play(storm: str) -> None:
+        (tmp_path / "storm.yaml").write_text(storm)
+        trace.unlink(missing_ok=True)
+        words = ["run", str(tmp_path / "storm.yaml"), "--plain", "--trace", str(trace)]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        as_it_is_to_be(tmp_path, trace)
+
+    unhurried(STORM, play, lambda: read(trace).events)
+
+
+def as_it_is_to_be(folder: Path, trace: Path) -> None:
     happened = read(trace).events
     kinds = {e.kind for e in happened if isinstance(e, t.NodeDefined)}
     assert kinds == {"board"}
@@ -60,7 +72,7 @@ def test_every_fault_of_three_virtual_boards_holds_as_in_the_simulation(tmp_path
     assert any("not joined" in line or "resetting the interface" in line for line in printed), printed
     ends = {(e.node, e.how) for e in happened if isinstance(e, t.WireClosed)}
     assert {("esp-1", "fin"), ("esp-2", "lost"), ("esp-3", "lost"), ("esp-3", "rst")} <= ends
-    beside(tmp_path, trace)
+    beside(folder, trace)
 
 
 def beside(tmp_path: Path, of_boards: Path) -> None:
@@ -115,21 +127,25 @@ expect: [all_tasks_finished, final_status]
 
 
 def test_a_boards_own_config_is_back_after_the_run(tmp_path: Path, serve_board: ServeBoard) -> None:
-    root = tmp_path / "flash"
+    root, trace = tmp_path / "flash", tmp_path / "t.jsonl"
     deploy(root)
-    (root / "config.py").write_bytes(
-        OWN_CONFIG.encode() + MARK.encode() + b"MQTT_PORT = 5\n"
-    )  # of a run that was killed
     port = serve_board(root)
-    (tmp_path / "short.yaml").write_text(SHORT)
     (tmp_path / "lab.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {{esp-1: {{port: {port}}}}}\n")
-    trace = tmp_path / "t.jsonl"
     words = ["run", str(tmp_path / "short.yaml"), "--target", "board", "--boards", str(tmp_path / "lab.yaml")]
-    result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(trace)])
-    assert result.exit_code == 0, result.output
-    assert "--target board" in result.output  # in the command that repeats it
-    assert (root / "config.py").read_text() == OWN_CONFIG
-    assert not (root / "config.py.new").exists()
+
+    def play(short: str) -> None:
+        (root / "config.py").write_bytes(
+            OWN_CONFIG.encode() + MARK.encode() + b"MQTT_PORT = 5\n"
+        )  # of a run that was killed
+        (tmp_path / "short.yaml").write_text(short)
+        trace.unlink(missing_ok=True)
+        result = CliRunner().invoke(app, [*words, "--plain", "--trace", str(trace)])
+        assert result.exit_code == 0, result.output
+        assert "--target board" in result.output  # in the command that repeats it
+        assert (root / "config.py").read_text() == OWN_CONFIG
+        assert not (root / "config.py.new").exists()
+
+    unhurried(SHORT, play, lambda: read(trace).events)
 
 
 def test_a_board_without_our_firmware_is_named(tmp_path: Path, serve_board: ServeBoard) -> None:
@@ -181,21 +197,29 @@ expect:
 def test_boards_are_updated_over_the_air_through_a_wifi_drop_and_a_power_cut(
     tmp_path: Path, serve_board: ServeBoard
 ) -> None:
-    root = tmp_path / "flash"
-    root.mkdir()
-    flash.write_slots([product()], {}, root, "v1")
-    own(root)
-    (root / "a" / "config.py").write_text(OWN_CONFIG)
-    (root / "update.key").write_bytes(b"the owner's")
-    port = serve_board(root)
-    (tmp_path / "air.yaml").write_text(AIR)
-    places = f"{{real-1: {{port: {port}}}, virtual: {{virtual: true}}}}"
-    (tmp_path / "boards.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {places}\n")
     trace = tmp_path / "t.jsonl"
-    words = ["run", str(tmp_path / "air.yaml"), "--plain", "--trace", str(trace)]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    happened = read(trace).events
+    plays = itertools.count(1)
+
+    def play(air: str) -> None:
+        root = tmp_path / f"flash-{next(plays)}"
+        root.mkdir()
+        flash.write_slots([product()], {}, root, "v1")
+        own(root)
+        (root / "a" / "config.py").write_text(OWN_CONFIG)
+        (root / "update.key").write_bytes(b"the owner's")
+        (tmp_path / "air.yaml").write_text(air)
+        places = f"{{real-1: {{port: {serve_board(root)}}}, virtual: {{virtual: true}}}}"
+        (tmp_path / "boards.yaml").write_text(f"version: 1\nhost: 127.0.0.1\nboards: {places}\n")
+        trace.unlink(missing_ok=True)
+        words = ["run", str(tmp_path / "air.yaml"), "--plain", "--trace", str(trace)]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        as_updated(root, read(trace).events)
+
+    unhurried(AIR, play, lambda: read(trace).events)
+
+
+def as_updated(root: Path, happened: Sequence[t.Event]) -> None:
     for node, kind in (("real-1", "wifi_drop"), ("virtual-1", "power_cut")):
         (hit,) = [e.t_us for e in happened if isinstance(e, t.FaultInjected) and e.kind == kind]
         states = [e for e in happened if isinstance(e, t.UpdateState) and e.node == node]
