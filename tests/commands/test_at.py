@@ -78,3 +78,21 @@ def test_what_the_broker_held_is_found_by_making_the_run_again(trace: Path) -> N
 
     (trace.parent / "moments.yaml").write_text(SCENARIO.replace("count: 2", "count: 3"))
     assert "the scenario, or dcompute, is another" in said(trace, "30s", "--sessions")[-1]
+
+
+def test_who_else_has_an_id_is_told_of_each_that_has_it(tmp_path: Path) -> None:
+    """Of one that was thrown out it said `no connection`, and of its clone that the master knows nothing."""
+    clone = "faults: [{kind: clone, at: 10s}]\n"
+    head = SCENARIO.partition("faults:")[0].replace("count: 2", "count: 1")
+    (tmp_path / "two.yaml").write_text(f"{head}{clone}expect: [no_false_deaths]\n")
+    trace = tmp_path / "t.jsonl"
+    words = ["run", str(tmp_path / "two.yaml"), "--quiet", "--trace", str(trace)]
+    assert CliRunner().invoke(app, words).exit_code in (0, 1, 2)
+    for moment in ("20s", "30s", "35s"):
+        _, _, node, other = said(trace, moment)
+        assert "; to the master it is py-1" in other
+        assert "the master knows nothing of it" not in other
+        away, there = sorted((node, other), key=lambda line: line.split()[1] == "connected")
+        rival = there.split()[0]
+        assert away.split()[1] != "connected"
+        assert f"; {rival} is connected under its id, `py-1`, and the broker keeps but one" in away

@@ -23,6 +23,13 @@ from dcompute_sim.run import RunOptions, run_scenario
 from dcompute_sim.scenario import Scenario, check
 from dcompute_sim.terminal import make_console
 
+FIGHT: dict[str, Any] = {
+    "fleet": {"py": {"count": 1, "keepalive": "10s", "work": "3s"}},
+    "workload": [{"tasks": 10, "rate": "1/s", "at": "8s"}],
+    "faults": [{"kind": "clone", "at": "12s"}],
+}
+BOARD: dict[str, Any] = {"kind": "firmware", "count": 1, "keepalive": "10s", "id": "sensor-1"}
+
 
 def _console(mutants: Sequence[str] = (), **scenario: Any) -> str:
     """What `dcompute run` prints of a scenario, each run of blanks as one."""
@@ -473,13 +480,8 @@ def test_why_out_of_order_who_waited() -> None:
 
 
 def test_why_dead_a_node_is_named_once_however_often_it_died() -> None:
-    said = _console(
-        broker="mosquitto",
-        fleet={"py": {"count": 2, "keepalive": "10s"}},
-        faults=[{"kind": "clone", "at": "10s", "select": {"names": ["py-1"]}}],
-        expect=["dead_within"],
-    )
-    assert re.search(r"\d\d deaths without a fault that explains it: py-1\.", said)
+    said = _console(duration="40s", fleet={"a": BOARD, "b": BOARD}, expect=["no_false_deaths"])
+    assert re.search(r"\d\d deaths without a fault that explains it: b-1\.", said), said
 
 
 def test_why_dead_a_stranger_said_so_of_an_older_connection() -> None:
@@ -492,3 +494,50 @@ def test_why_dead_a_stranger_said_so_of_an_older_connection() -> None:
     assert re.search(r"\S+-probe published the `offline` of an older connection after its successor", said), (
         said
     )
+
+
+@pytest.mark.parametrize(
+    ("scenario", "who"),
+    [
+        (FIGHT, r"py-1, py-1~clone\S* use one id, `py-1`"),
+        ({"fleet": {"a": BOARD, "b": BOARD}, "duration": "25s"}, "a-1, b-1 use one id, `sensor-1`"),
+    ],
+)
+def test_why_away_a_rival_threw_them_out(scenario: dict[str, Any], who: str) -> None:
+    """Their programs know only that a connection is lost, and so did every sentence."""
+    said = _console(expect=["final_status", {"latency": {"within": "1ms"}}], **scenario)
+    times = re.search(rf"{who}: the broker threw one out for the other (\d+) times, the last at \d", said)
+    assert times, said
+    assert int(times[1]) > 1
+
+
+def test_why_dead_one_clone_explains_each_death_that_it_makes() -> None:
+    """All but the first were said to have no fault, beside a check that had explained every one."""
+    said = _console(expect=["no_false_deaths", {"final_status": {"status": "busy"}}], **FIGHT)
+    told = re.search(r"no_false_deaths (\d+) reported deaths, each with a cause: \d+ clone", said)
+    assert told, said
+    assert re.search(rf" {told[1]} deaths by clone, reported ", said), said
+    assert "without a fault" not in said
+
+
+def test_why_unfinished_the_executor_gave_them_up() -> None:
+    """What has another end than a result was not looked at: the check failed without a word."""
+    said = _console(expect=["all_tasks_finished"], **FIGHT)
+    lacking = re.search(r"(\d+) of 10 tasks (?:has|have) no result", said)
+    assert lacking, said
+    assert re.search(
+        rf" {lacking[1]} tasks? given up by the executor: quarantined, sent to py-1 last, after up to 5 att",
+        said,
+    )
+
+
+def test_why_undecided_a_node_that_is_there_is_not_unknown() -> None:
+    said = _console(
+        fleet={"py": {"count": 1, "keepalive": "20s"}},
+        faults=[{"kind": "power_cut", "at": "50s"}],
+        expect=["final_status"],
+    )
+    told = (
+        "nothing can be said of the end of 1 node; 1 of 1 excused: silenced so late that nobody had to notice"
+    )
+    assert told in said

@@ -35,6 +35,9 @@ class FinalStatus(Check):
         running = sum(ending.reachable for ending in judged)
         figures = {"nodes": len(judged), "running": running, "wrong": len(wrong)}
         if not judged:
+            if of_group:
+                told = f"nothing can be said of the end of {number_of(len(of_group), 'node')}"
+                return inconclusive(told + late, figures)
             return inconclusive("nothing is known of any node's end", figures)
         if wrong:
             return failed(

@@ -12,6 +12,7 @@ import typer
 from dcompute.parts import printable
 from dcompute_sim.commands.status import explained
 from dcompute_sim.report.text import listed, plural, seconds
+from dcompute_sim.report.why.rivals import sharing
 from dcompute_sim.trace import Participants, Role, read
 from dcompute_sim.trace.replayer import NodeState, Replay
 from dcompute_sim.trace.traffic import Traffic
@@ -45,7 +46,7 @@ def at(
                 break
             replay.take_in(event)
             traffic.take_in(event)
-        who = Participants(events)
+        who, by_id = Participants(events), sharing(events)
         told = _sessions(trace, at_us, node) if sessions else ""
     shown = [name for name in replay.nodes if name and who.role(name) in (Role.NODE, Role.CLONE)]
     if node is not None:
@@ -62,7 +63,8 @@ def at(
         typer.echo(_of_broker(traffic))
     width = max(map(len, shown), default=0)
     for name in shown:
-        words = "; ".join([*_of_node(replay.nodes[name]), *_between(traffic, name)])
+        of_id = _of_id(name, who, replay, by_id)
+        words = "; ".join([*_of_node(replay.nodes[name], of_id), *_between(traffic, name)])
         typer.echo(f"{name:<{width}}  {words}")
     if told:
         typer.echo(told)
@@ -102,9 +104,31 @@ def _sessions(trace: Path, at_us: int, node: str | None) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _of_node(state: NodeState) -> list[str]:
-    words = [state.link + (f" as {state.inc}" if state.inc else "")]
-    words.append(f"the master believes {state.status}" if state.status else "the master knows nothing of it")
+def _of_id(name: str, who: Participants, replay: Replay, by_id: dict[str, list[str]]) -> list[str]:
+    """Return who else has its id, if anybody has, and is connected while it is not."""
+    found = []
+    if who.owner(name) != name:
+        found.append(f"to the master it is {who.owner(name)}")
+    for key, names in by_id.items():
+        others = [other for other in names if other != name]
+        if name in names and replay.nodes[name].link != "connected":
+            there = [other for other in others if replay.nodes[other].link == "connected"]
+            if there:
+                return [
+                    *found,
+                    f"{there[0]} is connected under its id, `{key}`, and the broker keeps but one",
+                ]
+        if name in names and who.owner(name) == name:
+            found.append(f"{listed(others)} has its id too, `{key}`")
+    return found
+
+
+def _of_node(state: NodeState, of_id: list[str]) -> list[str]:
+    words = [state.link + (f" as {state.inc}" if state.inc else ""), *of_id]
+    if state.status:
+        words.append(f"the master believes {state.status}")
+    elif not of_id:
+        words.append("the master knows nothing of it")
     if state.at_work:
         words.append(f"at work on {', '.join(sorted(state.at_work))}")
     if state.waiting:

@@ -3,8 +3,8 @@
 Rules:
 
 1. Each module answers one question from the trace alone, as the checks do: why unfinished, why dead, why
-   late, why out of order, why not booted, who was away at the end. It gives sentences, or none where it has
-   nothing to say.
+   late, why out of order, why not booted, who was away at the end, who threw whom out. It gives sentences, or
+   none where it has nothing to say.
 2. It never judges. What is counted here is what the check found wrong, so the figures agree with its summary.
 3. Common causes come first: of 978 tasks the one sentence that holds for 950, then what holds for the rest.
 4. A sentence names a cause only where the trace shows it: a fault that was on, a message that was dropped, a
@@ -23,6 +23,7 @@ from dcompute_sim.report.why.dead import dead
 from dcompute_sim.report.why.late import late
 from dcompute_sim.report.why.not_booted import not_booted
 from dcompute_sim.report.why.order import order
+from dcompute_sim.report.why.rivals import rivals
 from dcompute_sim.report.why.unfinished import unfinished
 
 Explain = Callable[[Sequence[t.Event], Result], list[str]]
@@ -46,7 +47,7 @@ def why(events: Sequence[t.Event], result: Result) -> list[str]:
     """Return what led to a result that is not held; [] for one that is, and where nothing more is known."""
     if result.outcome.status is Status.HELD:
         return []
-    told = [*not_booted(events), *away(events)]
+    told = [*not_booted(events), *away(events), *rivals(events)]
     explain = _OF.get(result.name)
     if explain is late and result.outcome.status is Status.INCONCLUSIVE:
         explain = unfinished  # none got so far that it could be late

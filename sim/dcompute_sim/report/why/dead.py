@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import named
-from dcompute_sim.checks.history import History, InjectedFault, history_of
+from dcompute_sim.checks.history import History, InjectedFault, history_of, is_seen
 from dcompute_sim.checks.verdict import Result
+from dcompute_sim.faults.fault import Seen
 from dcompute_sim.report.text import plural, seconds
 
 _CHAINS = 3
@@ -53,7 +54,7 @@ def _by_cause(history: History, result: Result) -> list[str]:
     otherwise = 0
     for node, story in history.stories.items():
         for _, death in story.deaths:
-            cause = caused.get(id(death))
+            cause = caused.get(id(death)) or _going_on(history, node, death)
             if id(death) in wrong if judged_here else cause is None:
                 none.append(node)
             elif cause is None:
@@ -70,6 +71,16 @@ def _by_cause(history: History, result: Result) -> list[str]:
         whose = named(list(dict.fromkeys(none)))
         told.append(f"{plural(len(none), 'death')} without a fault that explains it: {whose}")
     return ["; ".join(told)] if told else []
+
+
+def _going_on(history: History, node: str, death: t.DeathReported) -> InjectedFault | None:
+    """Return the fault that breaks connections and was going on there then: one clone, or one link that comes
+    and goes, makes many deaths."""
+    for fault in reversed(history.story(node).faults):
+        until_us = history.end_us if fault.ended_us is None else fault.ended_us
+        if is_seen(fault.kind, Seen.MAY_BREAK) and fault.start_us <= death.t_us <= until_us:
+            return fault
+    return None
 
 
 def _against_the_protocol(events: Sequence[t.Event], result: Result) -> list[str]:

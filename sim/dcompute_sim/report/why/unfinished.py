@@ -41,6 +41,7 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
         replay.take_in(event)
     history, at_end = history_of(events), UnderWay(events)
     waits = [_unsent(len(unsent), replay, history, events)] if unsent else []
+    waits += _given_up(events, result)
     if not open_tasks:
         return waits
     drops, hints = _dropped(events), _on_the_way(events)
@@ -56,6 +57,27 @@ def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
         told.append(f"{node}: {fate}. At the end {_state(replay, history, node)}")
     told = [*waits, *told] if len(unsent) > len(open_tasks) else [*told, *waits]
     return [*told, *_to_try(events, sum(fates.values(), Counter()), len(without))]
+
+
+def _given_up(events: Sequence[t.Event], result: Result) -> list[str]:
+    """Return which of those that lack a result have another end: who asked for them has given them up."""
+    wanted = {getattr(event, "task", "") for event in result.outcome.offending}
+    by_end: dict[tuple[str, str], list[Task]] = {}
+    for name, task in tasks(events).items():
+        if name in wanted and task.ends and not task.results:
+            node = task.ends[-1].node or (task.sent[-1].node if task.sent else "")
+            by_end.setdefault((task.ends[-1].outcome, node), []).append(task)
+    told = []
+    for (outcome, node), ended in by_end.items():
+        where = f", sent to {node} last" if node else ""
+        told.append(f"{plural(len(ended), 'task')} given up by the executor: {outcome}{where}")
+        if outcome == "quarantined":
+            times = max(len({(sent.node, sent.attempt) for sent in task.sent}) for task in ended)
+            told[-1] += (
+                f", after up to {plural(times, 'attempt')} that ended with their node's connection; `losses` "
+                "of `master:` says how many may"
+            )
+    return told
 
 
 def _to_try(events: Sequence[t.Event], fates: Counter[str], without: int) -> list[str]:
