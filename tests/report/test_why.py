@@ -541,3 +541,46 @@ def test_why_undecided_a_node_that_is_there_is_not_unknown() -> None:
         "nothing can be said of the end of 1 node; 1 of 1 excused: silenced so late that nobody had to notice"
     )
     assert told in said
+
+
+def test_why_dead_the_figures_are_those_of_the_check_however_many_there_are() -> None:
+    """The check names the first twenty, and the others were said to have a cause."""
+    said = _console(["no-ping"], fleet={"py": {"count": 12, "keepalive": "5s"}}, expect=["no_false_deaths"])
+    wrong = re.search(r"(\d+) of (\d+) reported deaths have no cause", said)
+    assert wrong, said
+    assert int(wrong[1]) > 20
+    assert f" {wrong[1]} deaths without a fault that explains it, the first 20 of them: " in said
+    after = re.search(r"(\d+) deaths? after an outage, a stop or a lost connection", said)
+    assert int(wrong[1]) + (int(after[1]) if after else 0) == int(wrong[2])
+
+
+def test_why_unfinished_the_result_was_not_kept_while_there_was_no_connection() -> None:
+    """It was said to be at work still, and that the run should be longer."""
+    said = _console(
+        ["no-held-results"],
+        fleet={"py": {"count": 1, "keepalive": "10s", "work": "4s"}},
+        workload=[{"tasks": 1, "rate": "1/s", "at": "5s", "via": "transport"}],
+        faults=[{"kind": "broker_restart", "at": "7s", "for": "5s"}],
+        expect=["all_tasks_finished"],
+    )
+    told = (
+        "py-1: 1 done there, and nothing more was seen of the result; it was not connected then. At the end"
+    )
+    assert told in said, said
+    assert "What to try: more time" not in said
+
+
+def test_why_unfinished_it_did_not_subscribe_again() -> None:
+    """Nothing was said to tell why; and a fault that is over at once was said to go on."""
+    said = _console(
+        ["subscribes-once"],
+        fleet={"py": {"count": 1, "keepalive": "10s"}},
+        workload=[{"tasks": 3, "rate": "1/s", "at": "20s", "via": "transport"}],
+        faults=[{"kind": "reset", "at": "10s"}],
+        expect=["all_tasks_finished"],
+    )
+    assert re.search(
+        r"py-1: 3 never reached it: it did not subscribe to its tasks when it connected, at 1\d\.\d s\. "
+        r"At the end it is connected, ready to the master\.",
+        said,
+    ), said

@@ -65,11 +65,16 @@ def _by_cause(history: History, result: Result) -> list[str]:
         f"{plural(len(after), 'death')} by {kind}, reported {_range(after)} after it"
         for kind, after in sorted(by_kind.items())
     ]
+    count = len(none)
+    if judged_here:  # which only names the first of them
+        count = int(result.outcome.figures.get("false", count))
+        otherwise = max(0, otherwise - (count - len(none)))
     if otherwise:
         told.append(f"{plural(otherwise, 'death')} after an outage, a stop or a lost connection")
     if none:
         whose = named(list(dict.fromkeys(none)))
-        told.append(f"{plural(len(none), 'death')} without a fault that explains it: {whose}")
+        first = f", the first {len(none)} of them" if count > len(none) else ""
+        told.append(f"{plural(count, 'death')} without a fault that explains it{first}: {whose}")
     return ["; ".join(told)] if told else []
 
 

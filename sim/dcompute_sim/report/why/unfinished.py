@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
 from dcompute_sim.checks.check import named
-from dcompute_sim.checks.history import History, history_of
+from dcompute_sim.checks.history import History, Life, history_of, is_momentary
 from dcompute_sim.checks.tasks import Task, tasks
 from dcompute_sim.checks.under_way import UnderWay
 from dcompute_sim.checks.verdict import Result
@@ -228,6 +228,10 @@ def _fate(
     if any(event.node == node and event.t_us >= since_us for event in task.held):
         late = "on its way when the run ended" if at_end.why(name, task) else "not at the master"
         return f"done, and the result lost: {stop}" if stop else f"done, and the result {late}"
+    if done := [event for event in task.finished if event.node == node and event.t_us >= since_us]:
+        life = _life_at(history, node, done[-1].t_us)
+        alone = "; it was not connected then" if life is None or life.connected_us is None else ""
+        return f"done there, and nothing more was seen of the result{alone}"
     if any(event.node == node and event.t_us >= since_us for event in task.taken):
         return f"at work there: {stop}" if stop else _AT_WORK
     if any(event.node == node and event.t_us >= since_us for event in task.received):
@@ -239,28 +243,36 @@ def _fate(
     if why == _UNKNOWN and at_end.why(name, task):
         return "on their way to it when the run ended"
     if why == _UNKNOWN:
-        why = _lost_on_the_way(last, since_us, hints.get(node, [])) or why
+        why = _lost_on_the_way(last, since_us, hints.get(node, []), _life_at(history, node, since_us)) or why
     return f"never reached it: {why}"
 
 
 def _on_the_way(events: Sequence[t.Event]) -> dict[str, list[t.Event]]:
-    """Return by node what tells why a message did not get to one that was connected."""
+    """Return by node what tells why a message did not get to one that was connected: of its connections those
+    on which it, which does elsewhere, did not subscribe."""
     found: dict[str, list[t.Event]] = {}
+    subscribing: dict[str, str] = {}
     for event in events:
         match event:
             case t.MessagesDropped(who=node) | t.WireLate(node=node):
+                found.setdefault(node, []).append(event)
+            case t.NodeSubscribing(node=node, inc=inc):
+                subscribing[node] = inc
+            case t.NodeConnected(node=node, inc=inc) if subscribing.get(node, inc) != inc:
                 found.setdefault(node, []).append(event)
             case t.NodeOutput(node=node, text=text) if _NOT_TAKEN in text:
                 found.setdefault(node, []).append(event)
     return found
 
 
-def _lost_on_the_way(sent: t.TaskSent, since_us: int, hints: Sequence[t.Event]) -> str:
+def _lost_on_the_way(sent: t.TaskSent, since_us: int, hints: Sequence[t.Event], life: Life | None) -> str:
     """Tell what became of a task between the master and a node that was connected; "" if nothing tells."""
     for event in hints:
         match event:
             case t.NodeOutput(text=text) if event.t_us >= since_us and f"{sent.size} bytes" in text:
                 return _TOO_LARGE
+            case t.NodeConnected(inc=inc) if life is not None and inc == life.inc:
+                return f"it did not subscribe to its tasks when it connected, at {seconds(event.t_s)}"
             case t.MessagesDropped(why="queue full") if event.t_us >= since_us:
                 return _BROKER_FULL
             case t.WireLate(late_us=late_us) if event.t_us + late_us >= since_us:
@@ -288,8 +300,7 @@ def _why_unreached(history: History, node: str, since_us: int) -> str:
     ]
     if silent:
         return f"{silent[-1].kind} kept everything from it"
-    life = next((life for life in reversed(story.lives) if life.since_us <= since_us), None)
-    if life is None or (life.ended_us is not None and life.ended_us <= since_us):
+    if _life_at(history, node, since_us) is None:
         later = next((life for life in story.lives if (life.connected_us or 0) > since_us), None)
         return "it was not connected" + ("" if later else ", and did not come back")
     if history.forgot_after(since_us):
@@ -297,6 +308,12 @@ def _why_unreached(history: History, node: str, since_us: int) -> str:
     if stop := _stop_after(history, node, since_us):
         return stop
     return _UNKNOWN
+
+
+def _life_at(history: History, node: str, at_us: int) -> Life | None:
+    """Return the connection that a node had then, or was making."""
+    life = next((life for life in reversed(history.story(node).lives) if life.since_us <= at_us), None)
+    return None if life is None or (life.ended_us is not None and life.ended_us <= at_us) else life
 
 
 def _state(replay: Replay, history: History, node: str) -> str:
@@ -307,6 +324,6 @@ def _state(replay: Replay, history: History, node: str) -> str:
     on = [
         f"{fault.kind} since {seconds(fault.start_us / 1e6)}"
         for fault in history.story(node).faults
-        if fault.event.fault in state.faults
+        if fault.event.fault in state.faults and not is_momentary(fault.kind)
     ]
     return ", ".join(parts + ([named(on)] if on else []))
