@@ -3,6 +3,7 @@ import json
 import time
 
 import config
+import dht
 import machine
 import network
 from umqtt.simple import MQTTClient
@@ -25,20 +26,27 @@ def status(word):
     return json.dumps({"node_id": config.NODE_ID, "status": word}).encode()
 
 
-def publish():
+def measured():
+    sensor = dht.DHT22(machine.Pin(15))
+    sensor.measure()
+    return json.dumps({"temperature": sensor.temperature(), "humidity": sensor.humidity()}).encode()
+
+
+def publish(measurement):
     client = MQTTClient(config.NODE_ID, config.MQTT_HOST, config.MQTT_PORT, keepalive=config.MQTT_KEEPALIVE)
     topic = config.NAMESPACE + config.NODE_ID + "/status"
     client.set_last_will(topic, status("dead"), retain=True, qos=1)
     client.connect()
     client.publish(topic, status("ready"), retain=True, qos=1)
-    client.publish("sensors/" + config.NODE_ID, b"21.5", qos=1)
+    client.publish("sensors/" + config.NODE_ID, measurement, qos=1)
     client.publish(topic, status("offline"), retain=True, qos=1)
     client.disconnect()
 
 
 try:
+    measurement = measured()
     join()
-    publish()
+    publish(measurement)
 except OSError as error:
     print(error)
 machine.deepsleep(EVERY_MS - time.ticks_ms())

@@ -22,6 +22,7 @@ ORDER = (
     "machine",
     "power",
     "pins",
+    "peripherals",
     "esp32",
     "network",
     "roaming",

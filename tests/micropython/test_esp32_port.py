@@ -248,13 +248,13 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
     """A name that no board has either is a mistake in the program, and no shortcoming of the emulator's."""
     program = """
         import machine, ssl, time
-        for name in ("ADC", "hibernate"):
+        for name in ("I2S", "hibernate"):
             try:
                 getattr(machine, name)
             except AttributeError as error:
                 print(error)
         try:
-            import dht
+            import bluetooth
         except ImportError as error:
             print(error)
         try:
@@ -278,7 +278,7 @@ def test_a_program_that_asks_for_what_is_not_modelled_is_named_in_the_verdict(tm
     events = list(run_scenario(scenario, RunOptions(time="virtual")).trace)
     assert not_modelled(events) == [
         f"the emulator does not model {name}, for which esp-1 and 2 more asked (docs/esp32-port.md)"
-        for name in ("machine.ADC", "dht", "tls.server_side")
+        for name in ("machine.I2S", "bluetooth", "tls.server_side")
     ] + [
         "esp-1 and 2 more used machine.freq, and here computing takes as long at any frequency "
         "(docs/esp32-port.md)"
@@ -297,6 +297,18 @@ _TOUCHES = {
     "esp32.idf_heap_info": "esp32.idf_heap_info(esp32.HEAP_DATA)",
     "esp32.raw_temperature": "esp32.raw_temperature()",
     "neopixel.write": "neopixel.NeoPixel(machine.Pin(5), 1).write()",
+    "machine.ADC": "machine.ADC(34).read()",
+    "machine.DAC": "machine.DAC(25).write(1)",
+    "machine.TouchPad": "machine.TouchPad(27).read()",
+    "machine.PWM": "machine.PWM(5).deinit()",
+    "machine.bitstream": "machine.bitstream(machine.Pin(5), 0, (400, 850, 800, 450), b'1')",
+    "machine.time_pulse_us": "machine.time_pulse_us(machine.Pin(19), 1, 100)",
+    "machine.I2C": "machine.I2C(0).scan()",
+    "machine.SPI": "machine.SPI(1).read(1)",
+    "machine.UART": "machine.UART(1)",
+    "machine.UART.write": "machine.UART(1).write(b'x')",
+    "dht": "__import__('dht').DHT22(machine.Pin(15)).measure()",
+    "onewire": "__import__('onewire').OneWire(machine.Pin(4))",
 }
 _TOUCHES_ALL = f"""
 import _thread, esp32, machine, neopixel, network, ssl, sys, time
@@ -320,7 +332,7 @@ def start(function):
 def met(line):
     try:
         exec(line)
-    except (AttributeError, ImportError):
+    except (AttributeError, ImportError, OSError):
         pass
 for name in {[name for names in MISSING.values() for name in names]}:
     module, _, part = name.partition(".")
@@ -380,6 +392,135 @@ def test_stand_ins_take_the_place_of_what_is_not_there_and_stay_off_the_board(
     assert printed[:2] == ["21.5 4711", "['bme280.py', 'config.py', 'main.py']"]
     assert any('File "stand_ins/bme280.py", line 5, in broken' in line for line in printed), printed
     assert not_modelled(events) == []
+
+
+_READS_ALL = """
+import asyncio, config, dht, ds18x20, machine, onewire, time
+from machine import ADC, I2C, Pin, SPI, TouchPad, UART, time_pulse_us
+def since():
+    return time.ticks_ms() // 1000
+print(ADC(Pin(34)).read_uv(), TouchPad(Pin(27)).read(), time_pulse_us(Pin(19, Pin.IN), 1), SPI(1).read(4))
+climate = dht.DHT22(Pin(15))
+climate.measure()
+print(climate.temperature(), climate.humidity())
+i2c = I2C(0)
+print([hex(address) for address in i2c.scan()])
+print(i2c.readfrom_mem(0x76, 0xD0, 1), i2c.readfrom_mem(0x76, 0xFA, 3))
+i2c.writeto(0x44, b"\\x2c\\x06")
+print(i2c.readfrom(0x44, 2))
+bus = ds18x20.DS18X20(onewire.OneWire(Pin(4)))
+roms = bus.scan()
+bus.convert_temp()
+print([bus.read_temp(rom) for rom in roms])
+time.sleep(1)
+print([bus.read_temp(rom) for rom in roms])
+door = Pin(13, Pin.IN)
+door.irq(lambda pin: print("door", pin.value(), since()), Pin.IRQ_RISING | Pin.IRQ_FALLING)
+async def gps():
+    reader = asyncio.StreamReader(UART(2, 9600))
+    while True:
+        print(await reader.readline(), since(), ADC(Pin(34)).read_uv())
+        if since() >= 6:
+            machine.reset()
+asyncio.run(gps())
+"""
+
+
+def test_a_scenario_says_what_is_connected_to_pins_and_buses(tmp_path: Path) -> None:
+    """Each kind of it, values with a course, and over a reset; with the whole heap for the program."""
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board/main.py").write_text(_READS_ALL)
+    (tmp_path / "wired.yaml").write_text(
+        textwrap.dedent(
+            """
+            version: 1
+            name: wired
+            duration: 7500ms
+            fleet:
+              esp:
+                kind: firmware
+                files: board
+                stand_ins:
+                  pins: {13: {0s: 0, 4s: 1, 5s: 0}}
+                  volts: {34: {0s: 1.5, 5s: 2}}
+                  touch: {27: 300}
+                  pulses: {19: 580}
+                  dht: {15: {temperature: 21.5, humidity: 40}}
+                  one_wire: {4: [21.5, -3.25]}
+                  i2c: {0x76: {0xD0: 0x58, 0xFA: [1, 2, 3]}, 0x44: {0x2C: [7, 8]}}
+                  spi: {1: [1, 2, 3]}
+                  uart: {2: {says: "$GPGGA\\n", every: 2s}}
+            """
+        )
+    )
+    events = list(run_scenario(load(tmp_path / "wired.yaml"), RunOptions()).trace)
+    printed = [event.text for event in events if isinstance(event, t.NodeOutput)]
+    assert printed == [
+        "1500000 300 580 b'\\x01\\x02\\x03\\x01'",
+        "21.5 40.0",
+        "['0x44', '0x76']",
+        "b'X' b'\\x01\\x02\\x03'",
+        "b'\\x07\\x08'",
+        "[85.0, 85.0]",
+        "[21.5, -3.25]",
+        "door 1 4",
+        "b'$GPGGA\\n' 4 1500000",
+        "door 0 5",
+        "b'$GPGGA\\n' 6 2000000",
+        "2000000 300 580 b'\\x01\\x02\\x03\\x01'",
+        "21.5 40.0",
+        "['0x44', '0x76']",
+        "b'X' b'\\x01\\x02\\x03'",
+        "b'\\x07\\x08'",
+        "[85.0, 85.0]",
+        "[21.5, -3.25]",
+    ]
+    assert not_modelled(events) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ("pins: {13: 2}", "13"),
+        ("pins: {24: 1}", "an ESP32 has no pin 24"),
+        ("volts: {34: 5}", "3.6"),
+        ("volts: {34: {5s: 1, 2s: 2}}", "one after the other"),
+        ("volts: {34: {5: 1}}", "unit"),
+        ("i2c: {0x99: {0: 1}}", "119"),
+        ("i2c: {0x76: {0: 256}}", "255"),
+        ("dht: {15: {temperature: 20}}", "`humidity` is missing"),
+        ("uart: {3: {says: x}}", "2"),
+        ("adc: {34: 1}", "adc"),
+    ],
+)
+def test_what_cannot_be_connected_is_refused_where_it_stands(
+    tmp_path: Path, wrong: str, complaint: str
+) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        f"version: 1\nname: wrong\nduration: 3s\nfleet:\n  esp:\n    kind: firmware\n"
+        f"    stand_ins:\n      {wrong}\n"
+    )
+    with pytest.raises(LocatedError, match=complaint) as raised:
+        load(path)
+    assert "wrong.yaml:8" in str(raised.value)
+
+
+def test_what_is_connected_costs_the_program_no_heap(tmp_path: Path) -> None:
+    """On a chip it is in flash and in registers; what the emulator needs for it comes on top."""
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board/main.py").write_text("import gc\ngc.collect()\nprint(gc.mem_free() // 64)\n")
+    free = []
+    for stand_ins in ("", f"stand_ins: {{i2c: {{0x76: {{0: {[7] * 200}}}}}}}"):
+        path = tmp_path / "heap.yaml"
+        path.write_text(
+            f"version: 1\nname: heap\nduration: 3s\nfleet:\n  esp:\n    kind: firmware\n    files: board\n"
+            f"    heap: 40KiB\n    {stand_ins}\n"
+        )
+        events = list(run_scenario(load(path), RunOptions()).trace)
+        free += [int(event.text) for event in events if isinstance(event, t.NodeOutput)]
+    assert len(free) == 2
+    assert abs(free[0] - free[1]) <= 2
 
 
 def test_stand_ins_are_for_emulated_boards_and_must_be_there(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ class Board:
         extra: files, by name, that lie beside them on the flash.
         stand_ins: folder of modules that are found before those on the flash; its `stand_ins.py`, if there
             is one, runs before boot.py.
+        wiring: what is connected to its pins and buses, by the part of the chip it is for, then by pin,
+            address or number (shims/frozen/_wiring.py); None: nothing is said of that.
         tells_boot: tell (`booted`) when its boot.py is over, by a module of the emulator's that runs then;
             else nobody knows of one that waits for ever.
         slots: keep the files as a deployed version in a slot, with the launcher as `main.py`.
@@ -78,6 +80,7 @@ class Board:
     overlay: Mapping[str, bytes] = field(default_factory=dict)
     extra: Mapping[str, bytes] = field(default_factory=dict)
     stand_ins: Path | None = None
+    wiring: Mapping[str, object] | None = None
     tells_boot: bool = False
     slots: bool = False
     version: str = ""
@@ -142,6 +145,8 @@ class Board:
             "reset_cause": reset_cause,
             "clock_start_us": self.clock_start_us,
             "kept": {},
+            "wiring": self.wiring,
+            "on_for_us": 0,
             "ticks_start_ms": self.ticks_start_ms,
             "radio": dict(self.radio),
             "path": path,
@@ -179,7 +184,7 @@ def command(
 ) -> list[str]:
     """Return the command that starts the board's process with its control descriptor."""
     timing = board.timing if kernel == "lockstep" else None
-    shims = shims_of(emulator, kernel, console, timing)
+    shims = shims_of(emulator, kernel, console, timing, json.dumps(board.wiring))
     heap_bytes = board.heap_bytes * emulator.word_bits // 32 + shims.heap_bytes
     return [*_command(emulator, kernel, heap_bytes, control_fd), str(shims.names)]
 
@@ -208,10 +213,14 @@ class Shims:
 
 @lru_cache(maxsize=8)
 def shims_of(
-    emulator: Emulator, kernel: Kernel, console: bool = False, timing: ChipTiming | None = None
+    emulator: Emulator,
+    kernel: Kernel,
+    console: bool = False,
+    timing: ChipTiming | None = None,
+    wiring: str = "null",
 ) -> Shims:
-    """Return its shims, measured once for each kind of board."""
-    probe = Board(uid=bytes(6), files=(), timing=timing)
+    """Return its shims, measured once for each kind of board (`wiring`: as JSON)."""
+    probe = Board(uid=bytes(6), files=(), timing=timing, wiring=json.loads(wiring))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with fixed_addresses():

@@ -26,6 +26,7 @@ class Kept:
         self._values: dict[str, object] = {}
         self._clock_us = clock_start_us  # what it showed at `_switched_on_s`
         self._switched_on_s = 0.0
+        self._first_s: float | None = None
 
     def take(self, name: str, value: Any) -> None:
         """Keep what the board sets; `clock` is what the RTC would have shown when the board was started."""
@@ -42,4 +43,7 @@ class Kept:
         else:
             self._clock_us += round((now_s - self._switched_on_s) * 1e6)
         self._switched_on_s = now_s
-        return {"clock_start_us": self._clock_us, "kept": self._values}
+        if self._first_s is None:
+            self._first_s = now_s
+        on_for_us = round((now_s - self._first_s) * 1e6)
+        return {"clock_start_us": self._clock_us, "kept": self._values, "on_for_us": on_for_us}

@@ -12,30 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MISSING: Mapping[str, tuple[str, ...]] = {
-    "analogue pins": ("machine.ADC", "machine.ADCBlock", "machine.DAC"),
-    "pulses": ("machine.PWM", "machine.bitstream", "machine.time_pulse_us", "esp32.RMT"),
-    "buses": (
-        "machine.I2C",
-        "machine.SoftI2C",
-        "machine.SPI",
-        "machine.SoftSPI",
-        "machine.UART",
-        "machine.I2S",
-        "machine.SDCard",
-    ),
-    "other peripherals": ("machine.TouchPad", "machine.Signal", "machine.Counter", "machine.Encoder"),
+    "buses and pulses": ("machine.I2S", "machine.SDCard", "machine.Counter", "machine.Encoder", "esp32.RMT"),
+    "blocks of analogue pins": ("machine.ADCBlock",),
     "other networks": ("network.PPP", "network.LAN"),
     "modules": (
         "aioespnow",
         "apa106",
         "bluetooth",
         "btree",
-        "dht",
-        "ds18x20",
         "espnow",
         "flashbdev",
         "inisetup",
-        "onewire",
         "upysh",
         "webrepl",
     ),
@@ -61,6 +48,8 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 }
 """Names that a program asks for in vain, by what they are."""
 
+_UNWIRED = "nothing is connected to it: the group's `stand_ins` can say what is"
+
 SIMPLER: Mapping[str, str] = {
     "TLS": "it is a model in virtual time, without ciphers that might not meet or servers that ask for a "
     "certificate, and in real time a handshake takes none of a chip's 1 to 3 s",
@@ -71,6 +60,23 @@ SIMPLER: Mapping[str, str] = {
     "esp32.idf_heap_info": "the memory outside MicroPython's heap is always the same",
     "esp32.raw_temperature": "the chip is always as warm",
     "neopixel.write": "lights that are written to are seen by nobody",
+    **dict.fromkeys(
+        (
+            "machine.ADC",
+            "machine.TouchPad",
+            "machine.time_pulse_us",
+            "machine.I2C",
+            "machine.SPI",
+            "machine.UART",
+            "dht",
+            "onewire",
+        ),
+        _UNWIRED,
+    ),
+    **dict.fromkeys(
+        ("machine.DAC", "machine.PWM", "machine.bitstream", "machine.UART.write"),
+        "what it puts out is seen by nobody",
+    ),
     "_thread.stack_size": "calls may go 13 deeper in a thread than its stack on a chip holds",
     "_thread.start_new_thread": "what a thread other than the main one computes takes no time in virtual "
     "time and holds up all others in real time",
@@ -79,6 +85,7 @@ SIMPLER: Mapping[str, str] = {
 """By the name under which a board tells it: what happens here instead."""
 
 UNSEEN = (
+    "an ADC is linear and without noise, what is measured and answered is as `stand_ins` say",
     "the text of a pin is its number; since ESP-IDF 5.5 it has mode, pull and drive as well",
     "a chip's heap begins with 64 KiB and grows as it is needed, and `gc.mem_free` counts what it may still "
     "get; here it is all there from the start",

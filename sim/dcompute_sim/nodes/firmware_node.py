@@ -30,6 +30,7 @@ from dcompute_sim.recorder import Recorder
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.fleet import Group, unique_id
 from dcompute_sim.scenario.own_config import SETTING
+from dcompute_sim.scenario.stand_ins import StandIns
 from dcompute_sim.wiretap import MqttTap
 
 _GOT_IP = 1010
@@ -290,6 +291,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
     group = spec.group
     run = config_for(spec, machine)
     config = {**run, **own_settings(spec, run)}
+    stand_ins = group.stand_ins or StandIns()
     record = group.profile if isinstance(group.profile, BoardRecord) else None
     return Board(
         uid=unique_id(spec.name),
@@ -297,7 +299,8 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         config=config,
         overlay={} if group.files else overlay(spec.mutants, product()),
         extra={} if machine.login.authority is None else {AUTHORITY_FILE: machine.login.authority},
-        stand_ins=Path(group.stand_ins) if group.stand_ins else None,
+        stand_ins=Path(stand_ins.modules) if stand_ins.modules else None,
+        wiring=stand_ins.wiring(),
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio={**(record.radio if record else {}), **_air(group, run)},

@@ -18,6 +18,7 @@ from dcompute_sim.scenario.fleet import Group
 from dcompute_sim.scenario.own_config import SETTINGS, obstacle
 from dcompute_sim.scenario.scenario_model import Scenario
 from dcompute_sim.scenario.semantics import complaints
+from dcompute_sim.scenario.stand_ins import StandIns
 from dcompute_sim.yamlfile.include import read
 from dcompute_sim.yamlfile.matrix import variations
 from dcompute_sim.yamlfile.place import at, locate
@@ -108,18 +109,20 @@ def _made_by_mistake(tree: Map) -> Iterator[Problem]:
 
 
 def _with_folders(scenario: Scenario, tree: Map) -> Scenario:
-    """Make `files` and `stand_ins` of groups absolute: they are relative to the file that says them."""
+    """Make `files` and the `modules` of `stand_ins` absolute: they are relative to the file that says so."""
     fleet: dict[str, Group] = {}
     problems: list[Problem] = []
     for name, key in itertools.product(scenario.fleet, ("files", "stand_ins")):
         group = fleet.get(name, scenario.fleet[name])
-        given = getattr(group, key)
+        stand_ins = group.stand_ins or StandIns()
+        given = group.files if key == "files" else stand_ins.modules
         if given is None:
             continue
-        _, _, node = locate(tree, ("fleet", name, key))
+        _, _, node = locate(tree, ("fleet", name, key, "modules"))
         folder = (_folder_of(node.span) / given).absolute()
         entry = folder / (group.entry or "main.py")
-        fleet[name] = group.model_copy(update={key: str(folder)})
+        absolute = str(folder) if key == "files" else stand_ins.model_copy(update={"modules": str(folder)})
+        fleet[name] = group.model_copy(update={key: absolute})
         if not folder.is_dir():
             problems.append(Problem(node.span, f"there is no folder {folder}", "check the path"))
         elif key == "stand_ins":

@@ -12,6 +12,7 @@ from dcompute_sim.faults.signal import Rssi
 from dcompute_sim.scenario.board_record import BoardRecord
 from dcompute_sim.scenario.distribution import Distribution
 from dcompute_sim.scenario.network_settings import OwnNetwork
+from dcompute_sim.scenario.stand_ins import StandIns
 from dcompute_sim.yamlfile.units import Duration, Fraction, Size
 from dcompute_sim.yamlfile.yaml_model import Count, Flag, Model, Scalar, Text
 
@@ -115,11 +116,10 @@ class Group(Model):
         default=None,
         description="firmware: folder of MicroPython files to run instead of ours, relative to this file.",
     )
-    stand_ins: Text | None = Field(
+    stand_ins: StandIns | None = Field(
         default=None,
-        description="firmware: folder of MicroPython modules in place of drivers for what is not there, such "
-        "as a sensor, relative to this file. They come before the board's own files; a `stand_ins.py` among "
-        "them runs before boot.py. They never get onto a board.",
+        description="firmware: what stands in for the world around the boards: what is connected to their "
+        "pins and buses, and modules in place of drivers. It never gets onto a board.",
     )
     entry: Text | None = Field(default=None, description="firmware: the file to start, `main.py` by default.")
     layout: Literal["flat", "slots"] | None = Field(

@@ -31,6 +31,10 @@ _UNITS = (
 )
 _SECTIONS = (
     ("`fleet`: groups by name", "Group"),
+    ("`access_points` of a group", "AccessPoint"),
+    ("`stand_ins` of a group", "StandIns"),
+    ("`dht` of `stand_ins`", "Climate"),
+    ("`uart` of `stand_ins`", "SerialTalker"),
     ("`network` of the scenario", "NetworkSettings"),
     ("`network` of a group", "OwnNetwork"),
     ("`work`: how long a task takes", "Distribution"),

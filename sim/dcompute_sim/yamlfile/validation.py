@@ -102,7 +102,7 @@ class _Grammar:
             return Problem(node.span, "two values are needed here", "like `[10s, 40s]`")
         if kind == "missing":
             return Problem(self._heading(loc[:-1]), f"`{loc[-1]}` is missing here", self._description(loc))
-        if loc[-1:] == ("[key]",):
+        if loc[-1:] == ("[key]",) and kind == "string_pattern_mismatch":
             message = f"{shown(loc[-2])} cannot be a name here"
             return Problem(
                 key_span or node.span, message, "a letter, then up to 39 letters, digits, `-` or `_`"

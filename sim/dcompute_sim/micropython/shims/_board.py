@@ -19,6 +19,8 @@ WIDE = 1 if maxsize >> 31 == 0 else 2  # how much larger an object is than on th
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
 kept = {}  # what outlives a reset: RTC memory ("rtc"), and the power too: "nvs"
 routes = {}  # address -> address through which it is reached: the fault proxy that is this board's Wi-Fi
+wiring = None  # what is connected to pins and buses, where a group's `stand_ins` say so (frozen/_wiring.py)
+on_for_us = 0  # how long ago it was first switched on, when it was started
 ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 
 

@@ -39,6 +39,10 @@ class Pin:
             made._mode = made._pull = made._latch = 0
             made._outside = None
             made._irq = _Irq(made)
+            if _board.wiring:
+                import _wiring
+
+                _wiring.connect(made)
         return _pins[id]
 
     def __init__(self, id, mode=None, pull=-1, **settings):

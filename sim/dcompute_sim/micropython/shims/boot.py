@@ -24,6 +24,7 @@ _board.reset_cause = _config["reset_cause"]
 _board.clock_start_us = _config["clock_start_us"]
 _board.ticks_start_ms = _config["ticks_start_ms"]
 _board.kept = _config["kept"]
+_board.on_for_us = _config["on_for_us"]
 
 import _gc
 import _heap
@@ -52,6 +53,7 @@ if sys.argv[1] == "lockstep":
     import _flash_time
     import _imports
 sys.modules["network"].radio.update(_config["radio"])
+_board.wiring = _config["wiring"]
 _console_of = _config.get("console")  # only a board with a serial line has one
 if _console_of:
     import _repl
@@ -61,6 +63,8 @@ if _console_of:
 sys.path[:] = _config["path"] + [_shims + "/frozen"]
 if not _console_of:
     _os.mount_root(sys.path, 128 if (_config["timing"] or _config).get("allocate_us") else 1)
+if _board.wiring:
+    import _wiring
 import umqtt.simple  # frozen into the ESP32 port, so a board spends no heap on it
 
 _board.reserve = bytearray(_observe.WATCH_BYTES)  # so that the firmware has the same, watched or not

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ESP32 `machine`: identity, resets, watchdog, timers, RTC; pins are in _pin.py.
+# ESP32 `machine`: identity, resets, watchdog, timers, RTC; pins are in _pin.py, all else in PARTS.
 import _board
 from _pin import Pin
 
@@ -16,7 +16,25 @@ TIMER_WAKE = 4
 TOUCHPAD_WAKE = 5
 ULP_WAKE = 6
 
-__getattr__ = _board.missing("machine")
+# The parts of the chip that pins and buses lead to (frozen/): loaded when they are asked for; or before the
+# program, and beside its heap, where a group's `stand_ins` say what is connected.
+PARTS = {
+    "_analogue": ("ADC", "DAC", "TouchPad"),
+    "_pulses": ("PWM", "time_pulse_us", "bitstream"),
+    "_buses": ("I2C", "SoftI2C", "SPI", "SoftSPI"),
+    "_uart": ("UART",),
+    "_signal": ("Signal",),
+}
+_missing = _board.missing("machine")
+
+
+def __getattr__(name):
+    for part, names in PARTS.items():
+        if name in names:
+            return getattr(__import__(part), name)
+    return _missing(name)
+
+
 _kernel = _board.kernel
 _freq = 160000000
 
