@@ -23,7 +23,7 @@ Rejected: one story a node. Which of node, broker and master was the quicker is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dcompute_sim import trace as t
 from dcompute_sim.trace.replayer import NodeState, Replay
@@ -208,9 +208,13 @@ def _doing(state: NodeState) -> str:
 
 def never_soon(shown: Iterable[Feature], kinds: Sequence[str]) -> list[tuple[str, str]]:
     """List pairs of kinds of which the second never struck within seconds of the first, on one node."""
-    met = {
-        (words[0].partition(_WHILE)[0], words[2].partition(_WHILE)[0])
-        for level, *words in shown
-        if level == MISHAP and len(words) == 3 and words[1] in ("at once", "soon")
-    }
+    met = set(kinds_met(shown))
     return [(first, second) for first in kinds for second in kinds if (first, second) not in met]
+
+
+def kinds_met(shown: Iterable[Feature]) -> Iterator[tuple[str, str]]:
+    """Yield the kinds of two faults of which the second struck within seconds of the first, on one node; once
+    for each two states and each gap."""
+    for level, *words in shown:
+        if level == MISHAP and len(words) == 3 and words[1] in ("at once", "soon"):
+            yield words[0].partition(_WHILE)[0], words[2].partition(_WHILE)[0]

@@ -13,6 +13,7 @@ from dcompute_sim.hunt.estimate import Estimate
 from dcompute_sim.hunt.features import STEP, Feature
 from dcompute_sim.hunt.moments import Moment
 from dcompute_sim.hunt.mutation import Breeder
+from dcompute_sim.hunt.promise import Promise, of_fresh
 from dcompute_sim.hunt.sense import is_sensible
 from dcompute_sim.scenario import Scenario, Swarm, concretise
 from dcompute_sim.scenario.entry_ids import with_ids
@@ -20,6 +21,7 @@ from dcompute_sim.shrink.failure import Failure
 
 _FIRST = 16  # runs, all fresh: what one condition shows, they show as soon as any seeds do
 _DRAWN = 3  # seeds for each of these, of which one is run
+_DRAFTS = 4  # children of each two parents, of which likewise
 _SEEDS = 2**31
 
 
@@ -124,6 +126,7 @@ class Hunt:
         self._waiting = [one for one in adopted if is_sensible(one, swarm, names)]
         self.refused = len(self.given) - len(self._waiting)
         self._numbers = 0
+        self._promise = Promise()
         self._costs = {bred: _Mean() for bred in (False, True)}
 
     def next(self) -> HuntTrial:
@@ -134,10 +137,11 @@ class Hunt:
         if self._numbers <= _FIRST or not self.corpus.entries or self._rng.random() < self._fresh_share():
             drawn = [self._rng.randrange(_SEEDS) for _ in range(1 if self._numbers <= _FIRST else _DRAWN)]
             return HuntTrial(
-                self._numbers, max((concretise(self.scenario, seed) for seed in drawn), key=_promise)
+                self._numbers, max((concretise(self.scenario, seed) for seed in drawn), key=of_fresh)
             )
         parent, other = (self.corpus.choose(self._rng) for _ in range(2))
-        bred = self._breeder.breed(parent, other)
+        drafts = [self._breeder.breed(parent, other) for _ in range(_DRAFTS)]
+        bred = max(drafts, key=self._promise.of_bred)
         return HuntTrial(self._numbers, bred, parent.families | other.families)
 
     def take(self, trial: HuntTrial, shown: Shown) -> Entry | None:
@@ -148,6 +152,7 @@ class Hunt:
         if shown.status is Status.INCONCLUSIVE:
             self.undecided += 1
             return None
+        self._promise.take(shown.features)
         self._estimate(trial, shown.features)
         news = self.corpus.news(shown.features)
         if any(feature[0] == STEP for feature in news):
@@ -215,13 +220,6 @@ class _Mean:
     @property
     def mean(self) -> float:
         return self.sum / self.count if self.count else 1.0
-
-
-def _promise(scenario: Scenario) -> float:
-    """Guess what a run shows for its cost, before it is done: what it shows grows with its faults,
-    whatever the size of its fleet; its cost with its nodes and tasks."""
-    tasks = sum(stream.tasks or 0 for stream in scenario.workload)
-    return len(scenario.faults) / (12 + 2 * len(scenario.nodes()) + tasks)
 
 
 def _shows(finding: Finding, failure: Failure) -> bool:
