@@ -4,8 +4,9 @@ Each case runs in a process of its own (`benchmarks.virtual_cases`), so that mem
 times are processor time, as other work on the machine is not ours to measure. `python -m benchmarks.virtual`
 measures everything, `python -m benchmarks.virtual fleet 1000 1` (or `seeds`) one case.
 
-`python -m benchmarks virtual --rev REVISION` compares with another day: both do seeds by turns, for a busy
-machine is slow for both, and each is measured by the SimPy beside it.
+`python -m benchmarks virtual --rev REVISION` compares with another day: both do seeds by turns, and each turn
+of one is compared with the turn of the other beside it, for a busy machine is slow for both. Not by SimPy,
+which is over in less than a second: measured so, the same code was between 0.77 and 1.1 of itself.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, print_figures
 from benchmarks.source_graph import ROOT
 
-_TURNS = 3
+_TURNS = 9
 
 
 def _command(case: Sequence[object]) -> list[str]:
@@ -44,7 +45,7 @@ def _result(process: subprocess.Popen[str]) -> dict[str, float]:
 
 
 def _seeds_in(tree: Path) -> float:
-    """Seeds for each million events of bare SimPy, by the code of that work tree."""
+    """Seeds a second of processor time, by the code of that work tree."""
     paths = os.pathsep.join([str(tree), str(tree / "sim")])
     found = subprocess.run(
         _command(["seeds"]),
@@ -54,7 +55,7 @@ def _seeds_in(tree: Path) -> float:
         check=True,
     )
     figures: dict[str, float] = json.loads(found.stdout)
-    return 1e6 * figures["seeds_per_s"] / figures["simpy_events_per_s"]
+    return figures["seeds_per_s"]
 
 
 def _against(revision: str) -> list[Figure]:
@@ -66,10 +67,15 @@ def _against(revision: str) -> list[Figure]:
             archive.extractall(folder, filter="data")
         pairs = [(_seeds_in(ROOT), _seeds_in(Path(folder))) for _ in range(_TURNS)]
     now, then = (statistics.median(found) for found in zip(*pairs, strict=True))
+    ratios = sorted(of_now / of_then for of_now, of_then in pairs)
     return [
-        Figure("seeds for a million events of SimPy, now", now, ""),
-        Figure(f"the same, {revision}", then, ""),
-        Figure("now against then", now / then, "times", "at_least", 0.9),
+        Figure("seeds a second of processor time, now", now, "/s"),
+        Figure(f"the same, {revision}", then, "/s"),
+        Figure(
+            f"now against then, median of {_TURNS} turns", statistics.median(ratios), "times", "at_least", 0.9
+        ),
+        Figure("the least of them", ratios[0], "times"),
+        Figure("the most of them", ratios[-1], "times"),
     ]
 
 
