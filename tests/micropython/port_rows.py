@@ -23,6 +23,7 @@ ORDER = (
     "power",
     "pins",
     "peripherals",
+    "files",
     "esp32",
     "network",
     "roaming",

@@ -296,6 +296,8 @@ _TOUCHES = {
     "esp32.wake_on": "esp32.wake_on_ext0(machine.Pin(4))",
     "esp32.idf_heap_info": "esp32.idf_heap_info(esp32.HEAP_DATA)",
     "esp32.raw_temperature": "esp32.raw_temperature()",
+    "esp32.Partition": "esp32.Partition('vfs').writeblocks(0, b'x')",
+    "webrepl": "__import__('webrepl').start(8266, 'secret')",
     "neopixel.write": "neopixel.NeoPixel(machine.Pin(5), 1).write()",
     "machine.ADC": "machine.ADC(34).read()",
     "machine.DAC": "machine.DAC(25).write(1)",

@@ -298,7 +298,10 @@ def _how_far(board: _BoardRun) -> str:
         return f"no CONNECT of it was accepted{said}"
     if board.tcp:
         return "it opened a TCP connection, and sent no CONNECT"
-    return f"no connection of it arrived at `config.MQTT_HOST`, port `config.MQTT_PORT`{said}"
+    return (
+        "no connection of it arrived at `config.MQTT_HOST`, port `config.MQTT_PORT` (a group may say its "
+        f"program's own address: `broker_at`){said}"
+    )
 
 
 def _last_line(board: _BoardRun) -> str:

@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
 Kernel = Literal["real", "lockstep"]
 
+_OWN_FRAME = '  File "shims/'
 _MOUNTED = re.compile(r"/\.\d/")  # what is flash on a chip, by its place in the path (shims/_os.py)
 _PROBE_HEAP_BYTES = 1024 * 1024
 _TRIMMED_BYTES = 512  # what the modules take differs a little; a board that starts gives back what is over
@@ -56,6 +57,7 @@ class Board:
         extra: files, by name, that lie beside them on the flash.
         stand_ins: folder of modules that are found before those on the flash; its `stand_ins.py`, if there
             is one, runs before boot.py.
+        broker_at: under which names and addresses the program has, beside its config.py, the run's broker.
         wiring: what is connected to its pins and buses, by the part of the chip it is for, then by pin,
             address or number (shims/frozen/_wiring.py); None: nothing is said of that.
         tells_boot: tell (`booted`) when its boot.py is over, by a module of the emulator's that runs then;
@@ -81,6 +83,7 @@ class Board:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     stand_ins: Path | None = None
     wiring: Mapping[str, object] | None = None
+    broker_at: Sequence[str] = ()
     tells_boot: bool = False
     slots: bool = False
     version: str = ""
@@ -110,14 +113,18 @@ class Board:
         if self.entry and not (root / self.entry).is_file():
             raise FirmwareError(f"firmware entry {self.entry}: not among {', '.join(map(str, self.files))}")
 
-    def no_path(self, text: str, root: Path, emulator: Emulator) -> str:
-        """Return `text` without the names of folders of this machine, which differ from run to run."""
+    def printed(self, lines: Iterable[str], root: Path, emulator: Emulator) -> Iterator[str]:
+        """Yield lines that it printed as a chip prints them: in a traceback without the frames of the
+        emulator's own modules, and without the names of folders of this machine, which differ from run to
+        run."""
         folders = {root: "", emulator.shims: "shims/", emulator.umqtt: ""}
         if self.stand_ins is not None:
             folders |= dict.fromkeys((self.stand_ins, Path("/.0")), "stand_ins/")
-        for folder, name in folders.items():
-            text = text.replace(f"{folder}/", name)
-        return _MOUNTED.sub("", text)
+        for line in lines:
+            for folder, name in folders.items():
+                line = line.replace(f"{folder}/", name)
+            if not line.startswith(_OWN_FRAME):
+                yield _MOUNTED.sub("", line)
 
     def power_on(
         self,
@@ -146,6 +153,7 @@ class Board:
             "clock_start_us": self.clock_start_us,
             "kept": {},
             "wiring": self.wiring,
+            "broker_at": self._broker_at(),
             "on_for_us": 0,
             "ticks_start_ms": self.ticks_start_ms,
             "radio": dict(self.radio),
@@ -159,6 +167,11 @@ class Board:
         if console:
             line["console"] = {"routes": []}
         return json.dumps(line).encode() + b"\n"
+
+    def _broker_at(self) -> tuple[object, ...] | None:
+        if not self.broker_at:
+            return None
+        return self.config["MQTT_HOST"], self.config["MQTT_PORT"], tuple(self.broker_at)
 
 
 def _costs(timing: ChipTiming, heap_bytes: int) -> dict[str, int]:

@@ -458,9 +458,9 @@ class LockstepBoard:
                 characters = len(body) + body.count(b"\n")  # the port sends CR before each
                 self._printing_until_s = began_s + characters * self.board.timing.character
             *lines, self._half_line = (self._half_line + body).split(b"\n")
-            for line in lines:
-                text = line.decode(errors="replace").rstrip("\r")
-                self._listener.output(self.board.no_path(text, self.root, self._emulator))
+            texts = [line.decode(errors="replace").rstrip("\r") for line in lines]
+            for text in self.board.printed(texts, self.root, self._emulator):
+                self._listener.output(text)
         elif kind == wire.EVENT:
             self._take_event(json.loads(body))
         elif kind == wire.CLOSE:
@@ -510,7 +510,8 @@ class LockstepBoard:
             if self._state in ("connected", "power_saving"):
                 self._draws("connected")
         elif name == "crash":
-            event["text"] = self.board.no_path(str(event["text"]), self.root, self._emulator)
+            lines = str(event["text"]).split("\n")
+            event["text"] = "\n".join(self.board.printed(lines, self.root, self._emulator))
         self._listener.event(name, event)
 
     def _draws(self, state: str) -> None:

@@ -248,7 +248,8 @@ class FirmwareProcess:
         elif name == "boot":
             self._booted = True
         elif name == "crash":
-            event["text"] = self.board.no_path(str(event["text"]), self._root, self._emulator)
+            lines = str(event["text"]).split("\n")
+            event["text"] = "\n".join(self.board.printed(lines, self._root, self._emulator))
         self._listener.event(name, event)
 
     def _read_output(self) -> None:
@@ -262,9 +263,9 @@ class FirmwareProcess:
             self._print(line)
 
     def _print(self, line: bytes) -> None:
-        self._listener.output(
-            self.board.no_path(line.decode(errors="replace").rstrip("\r"), self._root, self._emulator)
-        )
+        text = line.decode(errors="replace").rstrip("\r")
+        for shown in self.board.printed([text], self._root, self._emulator):
+            self._listener.output(shown)
 
     # --- the end of a process ---------------------------------------------------------------------------
 

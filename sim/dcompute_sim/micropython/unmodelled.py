@@ -17,17 +17,12 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     "other networks": ("network.PPP", "network.LAN"),
     "modules": (
         "aioespnow",
-        "apa106",
         "bluetooth",
         "btree",
         "espnow",
-        "flashbdev",
         "inisetup",
-        "upysh",
-        "webrepl",
     ),
     "other parts of the chip": (
-        "esp32.Partition",
         "esp32.ULP",
         "esp32.PCNT",
         "esp32.idf_task_info",
@@ -58,7 +53,9 @@ SIMPLER: Mapping[str, str] = {
     "machine.lightsleep": "light sleep is a pause: the WLAN stays on, and nothing but its time ends it",
     "esp32.wake_on": "nothing moves a pin of a chip that sleeps: it wakes by its timer only",
     "esp32.idf_heap_info": "the memory outside MicroPython's heap is always the same",
+    "esp32.Partition": "what is in a partition reads as erased, and what is written there is forgotten",
     "esp32.raw_temperature": "the chip is always as warm",
+    "webrepl": "nobody comes to its server",
     "neopixel.write": "lights that are written to are seen by nobody",
     **dict.fromkeys(
         (
@@ -90,7 +87,7 @@ UNSEEN = (
     "a chip's heap begins with 64 KiB and grows as it is needed, and `gc.mem_free` counts what it may still "
     "get; here it is all there from the start",
     "floats have 64 bits, and 32 on a chip: `1 / 3` prints more digits, what is above 3.4e38 is no infinity",
-    "`os.statvfs` tells of this machine's disk, where a board has no console (a serial line)",
+    "a board without a console (a serial line) may write more than the 2 MiB that `os.statvfs` tells",
     "in real time a board takes this machine's time, which its report says: nothing of what a chip takes to "
     "boot, join, compute, wake its radio (modem sleep), write to flash",
     "in virtual time what a thread other than the main one computes without taking of the heap (with whole "

@@ -301,6 +301,7 @@ def board_for(spec: NodeSpec, machine: Machine) -> Board:
         extra={} if machine.login.authority is None else {AUTHORITY_FILE: machine.login.authority},
         stand_ins=Path(stand_ins.modules) if stand_ins.modules else None,
         wiring=stand_ins.wiring(),
+        broker_at=group.broker_at or (),
         entry=group.entry,
         heap_bytes=group.heap or (record.heap_bytes if record else DEFAULT_HEAP_BYTES),
         radio={**(record.radio if record else {}), **_air(group, run)},

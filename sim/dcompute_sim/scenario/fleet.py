@@ -24,6 +24,7 @@ FIRMWARE_ONLY = (
     *("heap", "files", "stand_ins", "entry", "config", "id", "profile", "layout", "timing", "access_points"),
     "wifi_password",
     "will",
+    "broker_at",
 )
 
 
@@ -143,6 +144,11 @@ class Group(Model):
         description="firmware: values for the board's config.py, such as `MQTT_BROKER: '{MQTT_HOST}'`: in "
         "braces a setting of the run, for programs that call it otherwise. A config.py among `files` comes "
         "first, and the run's settings, then these, after it.",
+    )
+    broker_at: list[Text] | None = Field(
+        default=None,
+        description="firmware, with `files`: the names and addresses in its source, such as "
+        "`[broker.hivemq.com, 192.168.1.4]`, under which its program finds the run's broker, on any port.",
     )
     id: Text | None = Field(
         default=None,

@@ -107,9 +107,14 @@ def _fleet(scenario: Scenario) -> Iterator[Complaint]:
         elif group.credit is not None:
             message = f"`credit` is for python nodes; `{name}` are {group.kind} nodes, which have their own"
             yield Complaint((*path, "credit"), message, "leave it out", True)
-        if group.will is not None and group.kind != "python" and group.files is None:
-            message = f"`will` is for programs of somebody else; `{name}` have the last will of ours"
-            yield Complaint((*path, "will"), message, "leave it out, or name their `files`", True)
+        if group.kind != "python" and group.files is None:
+            for key, of_ours in (("will", "last will"), ("broker_at", "config.py")):
+                if getattr(group, key) is not None:
+                    message = f"`{key}` is for programs of somebody else; `{name}` have the {of_ours} of ours"
+                    yield Complaint((*path, key), message, "leave it out, or name their `files`", True)
+        if group.kind == "board" and group.broker_at is not None:
+            message = "a real board finds the broker under the address that is in its program"
+            yield Complaint((*path, "broker_at"), message, "leave it out, or use `kind: firmware`", True)
         if group.kind == "board" and group.stand_ins is not None:
             message = "stand-ins never get onto a board"
             yield Complaint((*path, "stand_ins"), message, "leave it out, or use `kind: firmware`", True)

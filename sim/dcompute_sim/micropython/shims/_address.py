@@ -1,5 +1,6 @@
 # mypy: ignore-errors
 # What the port makes of addresses: ports/esp32/modsocket.c, lwIP's getaddrinfo, shared/netutils.
+import _board
 
 _EAI_SERVICE = -201
 _LAST_PORT = 65535
@@ -11,7 +12,16 @@ def of(address):
         raise TypeError("object '%s' isn't a tuple or list" % type(address).__name__)
     if len(address) != 2:
         raise ValueError("requested length 2 but object has length %d" % len(address))
-    return name(address[0]), port(address[1])
+    return at(*address)
+
+
+def at(host, number):
+    # What the program means by them: under some it has the run's broker, as a group's `broker_at` says.
+    host, number = name(host), port(number)
+    known = _board.broker_at
+    if known and host in known[2]:
+        return known[0], known[1]
+    return host, number
 
 
 def name(host):

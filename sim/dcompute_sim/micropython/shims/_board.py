@@ -19,20 +19,18 @@ WIDE = 1 if maxsize >> 31 == 0 else 2  # how much larger an object is than on th
 heap_taken = 0  # by the emulator's own modules, which a board has in flash
 kept = {}  # what outlives a reset: RTC memory ("rtc"), and the power too: "nvs"
 routes = {}  # address -> address through which it is reached: the fault proxy that is this board's Wi-Fi
+broker_at = None  # where the run's broker is, host and port, and under which names the program has it
 wiring = None  # what is connected to pins and buses, where a group's `stand_ins` say so (frozen/_wiring.py)
 on_for_us = 0  # how long ago it was first switched on, when it was started
 ticks_start_ms = 0  # lets a test begin shortly before the ticks wrap
 
 
-def missing(module, file=None):
+def missing(module):
     # A name the real module may have and this one has not must not look like a typo in the firmware.
     def lookup(name):
         if kernel is not None and not name.startswith("_"):
             report({"ev": "missing", "name": module + "." + name})
-        raise AttributeError(
-            "the emulator's %s has no %r (sim/dcompute_sim/micropython/shims/%s.py)"
-            % (module, name, file or module)
-        )
+        raise AttributeError("the emulator's %s has no %r (docs/esp32-port.md)" % (module, name))
 
     return lookup
 

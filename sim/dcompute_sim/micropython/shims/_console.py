@@ -11,7 +11,7 @@ from _kernel import wait
 from micropython import RingIO, const, heap_lock, heap_unlock, mem_info
 from micropython import opt_level, qstr_info, schedule, stack_use
 
-__getattr__ = _board.missing("_console")
+__getattr__ = _board.missing("micropython")
 
 
 def alloc_emergency_exception_buf(size):

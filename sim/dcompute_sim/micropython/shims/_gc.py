@@ -7,7 +7,7 @@ from gc import disable, enable, isenabled
 
 import _board
 
-__getattr__ = _board.missing("_gc")
+__getattr__ = _board.missing("gc")
 
 
 def collect():  # the port's tells nobody how much that was

@@ -17,7 +17,7 @@ from micropython import (
 import _board
 import _kernel
 
-__getattr__ = _board.missing("micropython", "_micropython")
+__getattr__ = _board.missing("micropython")
 
 
 def alloc_emergency_exception_buf(size):

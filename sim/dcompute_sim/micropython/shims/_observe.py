@@ -9,6 +9,8 @@ WATCH_BYTES = 2048  # watching takes 600 bytes, telling what was seen a little m
 _FULL = b'{"ev":"crash","thread":"%s","text":"an error, and no heap left to say which"}\n'
 _FULL_MAIN = _FULL % b"main"
 _FULL_THREAD = _FULL % b"thread"
+_NOT_THE_PROGRAMS = ("stand_ins.py", "_booted.py")
+_main = {"__name__": "__main__"}  # of boot.py and main.py alike: what one imports or defines, the other has
 
 
 def run(entries, board):
@@ -34,7 +36,7 @@ def _execute(name, module, required, loading):
         if exists(path + ".py"):
             if loading:
                 loading(path + ".py")
-            execfile(path + ".py", {"__name__": "__main__"})
+            execfile(path + ".py", {"__name__": "__main__"} if name in _NOT_THE_PROGRAMS else _main)
             return
         if exists(path + ".mpy"):
             __import__(module)

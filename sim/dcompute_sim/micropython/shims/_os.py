@@ -3,7 +3,8 @@
 import sys as _unix
 
 import _board
-from uos import mkdir, remove, rmdir, stat, statvfs, unlink
+from collections import namedtuple
+from uos import mkdir, remove, rmdir, stat, unlink
 from uos import chdir as _unix_chdir
 from uos import getcwd as _unix_getcwd
 from uos import ilistdir as _unix_ilistdir
@@ -21,13 +22,41 @@ def urandom(n):
     return _board.kernel.urandom(n)
 
 
+_release = ".".join([str(part) for part in _unix.implementation.version[:3]])
+_uname = namedtuple("uname", ("sysname", "nodename", "release", "version", "machine"))(
+    "esp32", "esp32", _release, "v%s (emulated)" % _release, "Generic ESP32 module with ESP32"
+)
+
+
 def uname():
-    release = ".".join(str(part) for part in _unix.implementation.version[:3])
-    return ("esp32", "esp32", release, "v%s (emulated)" % release, "Generic ESP32 module with ESP32")
+    return _uname
 
 
 def sync():
     pass
+
+
+_BLOCK = 4096
+_FLASH_BYTES = 2 * 1024 * 1024  # of 4 MiB, as the port divides them (partitions-4MiBplus.csv, `vfs`)
+_IN_ITS_FOLDER_BYTES = 128  # what is no larger littlefs keeps beside its name (esp32_partition.c's cache)
+
+
+def statvfs(path):
+    # Not of this machine's disk: what a program says of it has to be the same everywhere.
+    stat(path)
+    free = _FLASH_BYTES // _BLOCK - _blocks("/")
+    free = free if free > 0 else 0
+    return (_BLOCK, _BLOCK, _FLASH_BYTES // _BLOCK, free, free, 0, 0, 0, 0, 255)
+
+
+def _blocks(folder):
+    taken = 2  # littlefs has a pair of them for each folder
+    for name, kind, _, size in ilistdir(folder):
+        if kind == 0x4000:
+            taken += _blocks(folder + name + "/")
+        elif size > _IN_ITS_FOLDER_BYTES:
+            taken += (size + _BLOCK - 1) // _BLOCK
+    return taken
 
 
 _root = ""  # of the flash, on the machine

@@ -53,9 +53,7 @@ class Pin:
         return "Pin(%d)" % self._number
 
     def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's machine.Pin has no %r (sim/dcompute_sim/micropython/shims/_pin.py)" % name
-        )
+        raise AttributeError("the emulator's machine.Pin has no %r (docs/esp32-port.md)" % name)
 
     def init(self, mode=None, pull=-1, *, value=None, drive=None, hold=None):
         was = self._level()

@@ -2,6 +2,7 @@
 # `sys` of a board: `platform` is what tells firmware that it runs on an ESP32.
 import sys as _unix
 from collections import namedtuple
+from io import IOBase
 
 import _board
 
@@ -15,13 +16,27 @@ version = _unix.version
 version_info = _unix.version_info
 byteorder = _unix.byteorder
 maxsize = (1 << 31) - 1
-stdin = _unix.stdin
+
+
+class _Stdin(IOBase):
+    # The serial line, on which nobody types (a board with a console has another): what is read never comes.
+    def ioctl(self, request, argument):
+        return 0 if request == 3 else -1  # MP_STREAM_POLL: nothing; all else, as a file number: it has none
+
+    def read(self, *size):
+        _board.kernel.idle_forever()
+
+    readinto = readline = read
+
+
+stdin = _Stdin()
+stdin.buffer = stdin
 stdout = stderr = _board.kernel.stdout
 exit = _unix.exit
 argv = []
 
 
-__getattr__ = _board.missing("_sys")
+__getattr__ = _board.missing("sys")
 
 
 def print_exception(error, file=stdout):

@@ -20,6 +20,7 @@ _config = _kernel.start(int(sys.argv[2]))
 _board.kernel = _kernel
 _board.uid = bytes.fromhex(_config["uid"])
 _board.address = _config["address"]
+_board.broker_at = _config["broker_at"]
 _board.reset_cause = _config["reset_cause"]
 _board.clock_start_us = _config["clock_start_us"]
 _board.ticks_start_ms = _config["ticks_start_ms"]

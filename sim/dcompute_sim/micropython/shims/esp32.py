@@ -4,7 +4,14 @@ import _board
 import _pin
 from machine import Pin
 
-__getattr__ = _board.missing("esp32")
+_missing = _board.missing("esp32")
+
+
+def __getattr__(name):
+    if name == "Partition":
+        return __import__("_partition").Partition
+    return _missing(name)
+
 
 HEAP_DATA = 4
 HEAP_EXEC = 1

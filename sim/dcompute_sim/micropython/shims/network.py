@@ -276,9 +276,7 @@ class WLAN:
         return _interfaces[interface]
 
     def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's network.WLAN has no %r (sim/dcompute_sim/micropython/shims/network.py)" % name
-        )
+        raise AttributeError("the emulator's network.WLAN has no %r (docs/esp32-port.md)" % name)
 
     def active(self, on=None):
         if on is not None:

@@ -36,10 +36,7 @@ class UART(io.IOBase):
         self.init(*given, **settings)
 
     def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's machine.UART has no %r (sim/dcompute_sim/micropython/shims/frozen/_uart.py)"
-            % name
-        )
+        raise AttributeError("the emulator's machine.UART has no %r (docs/esp32-port.md)" % name)
 
     def init(self, baudrate=0, bits=0, parity=None, stop=0, *, rxbuf=-1, timeout=-1, **settings):
         if bits not in (0, 5, 6, 7, 8):

@@ -1,4 +1,7 @@
 # mypy: ignore-errors
-import _board
+# `apa106`: as `neopixel`, red first.
+from neopixel import NeoPixel
 
-_board.absent("apa106")
+
+class APA106(NeoPixel):
+    ORDER = (0, 1, 2, 3)

@@ -1,4 +1,5 @@
 # mypy: ignore-errors
-import _board
+# The block device that is the board's file system.
+from esp32 import Partition
 
-_board.absent("flashbdev")
+bdev = Partition.find(Partition.TYPE_DATA, label="vfs")[0]

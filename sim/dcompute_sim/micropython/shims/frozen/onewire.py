@@ -126,7 +126,4 @@ class OneWire:
         return _crc8(data)
 
     def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's onewire.OneWire has no %r (sim/dcompute_sim/micropython/shims/frozen/onewire.py)"
-            % name
-        )
+        raise AttributeError("the emulator's onewire.OneWire has no %r (docs/esp32-port.md)" % name)

@@ -20,7 +20,7 @@ CERT_OPTIONAL = 1
 CERT_REQUIRED = 2
 MBEDTLS_VERSION = "Mbed TLS 3.6"
 
-__getattr__ = _board.missing("tls", "lockstep/_tls")
+__getattr__ = _board.missing("tls")
 
 # mbedtls, x509.h and x509_crt.c; in the order in which they are told.
 _FLAWS = (

@@ -57,7 +57,8 @@ _KNOWN_OPTIONS = (SO_REUSEADDR, SO_BROADCAST, TCP_NODELAY, SO_BINDTODEVICE, IP_A
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
-    host, port = _address.name(host) or "0.0.0.0", _address.port(port)
+    host, port = _address.at(host, port)
+    host = host or "0.0.0.0"
     return [(AF_INET, kind or SOCK_STREAM, proto, host, (_resolved(host), port))]
 
 
@@ -98,9 +99,7 @@ class socket(io.IOBase):
         self._secure = False  # a TLS handshake is over
 
     def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's socket has no %r (sim/dcompute_sim/micropython/shims/lockstep/socket.py)" % name
-        )
+        raise AttributeError("the emulator's socket has no %r (docs/esp32-port.md)" % name)
 
     # --- from the engine
 

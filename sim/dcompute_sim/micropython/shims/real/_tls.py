@@ -11,7 +11,7 @@ from tls import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED, PROTOCOL_TLS_CLIENT, PR
 
 MBEDTLS_VERSION = getattr(_unix, "MBEDTLS_VERSION", "Mbed TLS")
 
-__getattr__ = _board.missing("tls", "real/_tls")
+__getattr__ = _board.missing("tls")
 
 
 class SSLContext:

@@ -52,7 +52,8 @@ _SYN_PATIENCE_S = 20  # about what lwIP spends on a connection that nobody answe
 
 
 def getaddrinfo(host, port, af=AF_INET, kind=SOCK_STREAM, proto=0, flags=0):
-    host, port = _address.name(host) or "0.0.0.0", _address.port(port)
+    host, port = _address.at(host, port)
+    host = host or "0.0.0.0"
     numeric = _address.is_number(host)
     if not numeric:
         if not network.reachable():
@@ -102,9 +103,7 @@ class socket(io.IOBase):
         self._owner = io.open(self._s.fileno(), "rb")
 
     def __getattr__(self, name):
-        raise AttributeError(
-            "the emulator's socket has no %r (sim/dcompute_sim/micropython/shims/real/socket.py)" % name
-        )
+        raise AttributeError("the emulator's socket has no %r (docs/esp32-port.md)" % name)
 
     def _do(self, operation, *args):
         if not self._waits:
