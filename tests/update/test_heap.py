@@ -88,7 +88,7 @@ def test_with_less_it_is_updated_or_says_why_not(
 ) -> None:
     """Ever smaller heaps, until three could not be updated; all of them keep their connection.
 
-    In half steps once one could not: little below there the board does not start any more.
+    In eighths of a step once one could not: little below there (0.2 KiB) the board does not start any more.
     """
     folder = product()
     if compiled:
@@ -97,7 +97,7 @@ def test_with_less_it_is_updated_or_says_why_not(
     heap_kib: float = (COMPILED_KIB if compiled else SOURCE_KIB)[emulator.word_bits]
     refused = 0
     while refused < REFUSALS:
-        heap_kib -= STEP_KIB[emulator.word_bits] / (2 if refused else 1)
+        heap_kib -= STEP_KIB[emulator.word_bits] / (8 if refused else 1)
         board = bench(heap_kib=heap_kib, firmware=folder)
         board.start()
         connections = {body["inc"] for topic, body in board.seen if topic == "board/status"}

@@ -60,8 +60,8 @@ class _RawOut(_Out):
             _board.report({"ev": "raw", "on": False})
 
 
-stdin = _In(_unix.stdin)
-stdin.buffer = _In(_unix.stdin.buffer)
+stdin = _In(_unix._line)
+stdin.buffer = _In(_unix._line.buffer)
 stdout = _Out(_unix.stdout)
 stdout.buffer = _RawOut(_unix.stdout.buffer)
 

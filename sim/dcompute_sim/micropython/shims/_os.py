@@ -10,6 +10,7 @@ from uos import getcwd as _unix_getcwd
 from uos import ilistdir as _unix_ilistdir
 from uos import listdir as _unix_listdir
 from uos import rename as _unix_rename
+from uos import statvfs as _unix_statvfs
 from vfs import VfsPosix as _VfsPosix
 from vfs import mount, umount
 
@@ -42,7 +43,10 @@ _IN_ITS_FOLDER_BYTES = 128  # what is no larger littlefs keeps beside its name (
 
 
 def statvfs(path):
-    # Not of this machine's disk: what a program says of it has to be the same everywhere.
+    # Not of this machine's disk: what a program says of it has to be the same everywhere. A board with a
+    # console has a flash that knows (_flash.py).
+    if not _machine:
+        return _unix_statvfs(path)
     stat(path)
     free = _FLASH_BYTES // _BLOCK - _blocks("/")
     free = free if free > 0 else 0

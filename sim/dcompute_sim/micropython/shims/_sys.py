@@ -29,6 +29,7 @@ class _Stdin(IOBase):
     readinto = readline = read
 
 
+_line = _unix.stdin  # what the console's reads from
 stdin = _Stdin()
 stdin.buffer = stdin
 stdout = stderr = _board.kernel.stdout
