@@ -7,7 +7,9 @@ Rules
 1. Messages in flight at QoS 1 are suspected: `suspects.py`.
 2. At QoS 0 nothing is acknowledged, so nothing can be found out. What is large there (ONCE_BYTES) goes at QoS
    1 after all; and once the broker closed a connection, so does all that is as large as the largest that
-   went at QoS 0 on it, until one so large is acknowledged.
+   went at QoS 0 on it, until one so large is acknowledged. Who sends again by himself asks first
+   (`MqttLink.once_bytes`): a copy in other words of what is held would be a suspect of its own, and three
+   tasks over a broker's limit, each in a dozen copies, kept all others waiting for minutes.
 3. A subscription that the owner can do without is given up once the broker has refused it, or has twice
    closed the connection while it was unanswered.
 4. Three short connections in a row that ended so, none over a message, are another program with our client

@@ -5,8 +5,7 @@ Rules
    connections. How many may wait, and which of them goes first: `held.py`.
 2. What was in flight when a connection ended goes before the others of its priority on the next.
 3. `send_now` is for what is only true now: it overtakes all that is held, is lost with the connection, and
-   of what the broker is too slow to take only the newest on each topic is sent. Two on a topic may be under
-   way: of a node that is busy and ready again within a round trip, both are told.
+   of what the broker is too slow to take only the newest on each topic is sent (`in_flight.py`).
 4. Nothing is sent before the broker has acknowledged the subscriptions, so that an answer to what is sent
    arrives. A subscription that the owner can do without is asked for by itself, afterwards.
 5. A PUBACK that does not come within ACK_TIMEOUT_S of its message ends the connection: nothing else would,
@@ -36,13 +35,13 @@ Rejected
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from dcompute._log import log
 from dcompute._mqtt.closes import Closes
 from dcompute._mqtt.failure import explain
 from dcompute._mqtt.held import LAST, Held
+from dcompute._mqtt.in_flight import URGENT_IN_FLIGHT, InFlight, Sent
 from dcompute._mqtt.link_owner import LinkOwner, Outgoing
 from dcompute._mqtt.paho_session import IN_FLIGHT, PahoSession, SessionSettings, Subscription
 from dcompute._mqtt.suspects import Suspect
@@ -53,18 +52,6 @@ MAX_BACKOFF_S = 15.0
 STABLE_S = 10.0
 CONNECT_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 30.0
-URGENT_IN_FLIGHT = IN_FLIGHT // 2  # of `send_now`; beyond it only the newest of a topic waits
-SAME_TOPIC_IN_FLIGHT = 2  # of these; statuses were half of what a slow link carried
-
-
-@dataclass(slots=True)
-class _Sent:
-    message: Outgoing
-    held: int | None  # the priority at which it is sent again on the next connection; None: it is not
-    at_s: float
-
-    def suspect(self) -> Suspect:
-        return Suspect(self.message[0], self.message[1], self.held is not None)
 
 
 class MqttLink:
@@ -100,7 +87,6 @@ class MqttLink:
         "_up",
         "_up_since_s",
         "_urgent",
-        "_urgent_in_flight",
         "connections",
         "dropped",
         "last_error",
@@ -123,9 +109,8 @@ class MqttLink:
         self._held = Held(hold_limit, drops_oldest=drop_oldest)
         self._once: list[tuple[Outgoing, int]] = []
         self._pump_due = False
-        self._in_flight: dict[int, _Sent] = {}
+        self._in_flight = InFlight()
         self._urgent: dict[str, Outgoing] = {}  # by topic; there is no room for them in flight
-        self._urgent_in_flight = 0
         self._closes = Closes(settings.client_id)
         self._session: PahoSession | None = None
         self._channel: Channel | None = None
@@ -164,6 +149,10 @@ class MqttLink:
         with self._held.lock:
             flying = [sent.message for sent in list(self._in_flight.values()) if sent.held is not None]
             return flying + [message for lane in self._held.lanes.values() for message in lane]
+
+    def once_bytes(self) -> int:
+        """Tell what `send_once` sends so: what is larger is held until it is acknowledged."""
+        return self._closes.once_limit()
 
     def send(self, message: Outgoing, priority: int = 0) -> bool:
         """Send at QoS 1, now or when the link is next up. False: too many wait, it was refused."""
@@ -210,7 +199,7 @@ class MqttLink:
         session = self._session
         if session is None or not self._up:
             return
-        limit = self._closes.once_limit()
+        limit = self.once_bytes()
         for message, priority in messages:
             topic, payload, retain = message
             if len(payload) > limit:
@@ -252,12 +241,7 @@ class MqttLink:
         suspects = self._closes.suspects
         if suspects is not None and suspects.careful:
             return not self._in_flight
-        if self._urgent_in_flight < SAME_TOPIC_IN_FLIGHT:
-            return True
-        if self._urgent_in_flight >= URGENT_IN_FLIGHT:
-            return False
-        same = [sent for sent in self._in_flight.values() if sent.held is None and sent.message[0] == topic]
-        return len(same) < SAME_TOPIC_IN_FLIGHT
+        return self._in_flight.urgent_has_room(topic)
 
     def _send_urgent(self) -> None:
         for topic in [*islice(self._urgent, URGENT_IN_FLIGHT)]:  # so many cannot all have to wait for room
@@ -272,7 +256,6 @@ class MqttLink:
             if suspects.convicts(Suspect(message[0], message[1], False)):
                 self._owner.link_refused(message, False, suspects.reason)
                 return
-        self._urgent_in_flight += 1
         self._publish(message, held=None)
 
     def pardon(self) -> bool:
@@ -359,8 +342,9 @@ class MqttLink:
         """Look again when a ping is due, or a PUBACK overdue."""
         assert self._session is not None
         due_s = self._session.next_check_s()
-        if self._in_flight:
-            due_s = min(due_s, next(iter(self._in_flight.values())).at_s + ACK_TIMEOUT_S)
+        oldest = self._in_flight.oldest()
+        if oldest is not None:
+            due_s = min(due_s, oldest.at_s + ACK_TIMEOUT_S)
         now_s = self._driver.now_s()
         # At least a millisecond: rounding may put the due time a hair before now, for ever.
         if due_s < now_s + 0.001:
@@ -375,7 +359,7 @@ class MqttLink:
         session = self._session
         if session is None:
             return
-        oldest = next(iter(self._in_flight.values())) if self._in_flight else None
+        oldest = self._in_flight.oldest()
         if oldest is not None and self._driver.now_s() - oldest.at_s >= ACK_TIMEOUT_S:
             self.reconnect(f"a message was not acknowledged within {ACK_TIMEOUT_S:.0f} s")
             return
@@ -435,7 +419,7 @@ class MqttLink:
         topic, payload, retain = message
         now_s = self._driver.now_s()
         mid = self._session.publish(topic, payload, retain)
-        self._in_flight[mid] = _Sent(message, held, now_s)
+        self._in_flight.add(mid, Sent(message, held, now_s))
         if self._check_due_s > now_s + ACK_TIMEOUT_S:  # with a long keepalive the next look would be too late
             self._arm_check()
 
@@ -498,13 +482,10 @@ class MqttLink:
         self._up = False
         self._closes.largest_once = 0
         with self._held.lock:
-            # The last one first, each before all that waits: so they go again in the order they went.
-            for sent in reversed(self._in_flight.values()):
-                if sent.held is not None:
-                    self._held.add_first(sent.held, sent.message)
-            self._in_flight.clear()
+            for priority, message in self._in_flight.again():
+                self._held.add_first(priority, message)
+            self._in_flight.forget()
         self._urgent.clear()
-        self._urgent_in_flight = 0
 
     # --- the channel tells, by way of its _Attempt ------------------------------------------------------
 
@@ -565,9 +546,8 @@ class MqttLink:
             log.exception("could not take in a message on %s", topic)
 
     def session_acknowledged(self, mid: int) -> None:
-        sent = self._in_flight.pop(mid, None)
+        sent = self._in_flight.acknowledged(mid)
         if sent is not None:
-            self._urgent_in_flight -= sent.held is None
             closes = self._closes
             closes.largest_acknowledged = max(closes.largest_acknowledged, len(sent.message[1]))
             if closes.suspects is not None:

@@ -28,7 +28,6 @@ from dcompute._master.effects import DeclareDead, Denial, Effect, Probe
 from dcompute._master.node_memory import Changes, row_of
 from dcompute._master.node_record import GONE
 from dcompute._master.registry import Registry
-from dcompute._mqtt.closes import ONCE_BYTES
 from dcompute._mqtt.hearing import Hearing, nothing_comes, own_status
 from dcompute._mqtt.link import MqttLink
 from dcompute._mqtt.link_owner import Outgoing
@@ -222,11 +221,12 @@ class FleetLoop(Hearing):
                 return
             self._journal_error = ""
         once: list[tuple[Outgoing, int]] = []
+        once_bytes = self._link.once_bytes()
         held_large: dict[tuple[str, str, int], bytes] | None = None
         now_s = self._driver.now_s()
         for send in batch.sends:
             payload, task = write_message(send, self._name), send.task
-            if send.ring and len(payload) > ONCE_BYTES and not (send.cancel or send.recall):
+            if send.ring and len(payload) > once_bytes and not (send.cancel or send.recall):
                 held_large = self._held_large() if held_large is None else held_large
                 if held_large.setdefault((send.node, send.life, send.n), payload) is not payload:
                     continue  # what that says is open was so, which is as good

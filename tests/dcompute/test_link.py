@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from dcompute._mqtt.closes import ONCE_BYTES
 from dcompute._mqtt.failure import explain
+from dcompute._mqtt.in_flight import SAME_TOPIC_IN_FLIGHT, URGENT_IN_FLIGHT
 from dcompute._mqtt.link import (
     ACK_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     MAX_BACKOFF_S,
     MIN_BACKOFF_S,
-    SAME_TOPIC_IN_FLIGHT,
     STABLE_S,
-    URGENT_IN_FLIGHT,
 )
 from dcompute._mqtt.paho_session import IN_FLIGHT, SessionSettings
 
