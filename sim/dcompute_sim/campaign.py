@@ -144,7 +144,7 @@ def run_seed(job: Job, seed: int) -> SeedResult:
 def _in_words(verdict: Verdict) -> Verdict:
     """Return it without events and samples: what travels."""
     results = (
-        replace(result, outcome=CheckOutcome(result.outcome.status, result.outcome.summary))
+        replace(result, outcome=CheckOutcome(result.outcome.status, result.outcome.summary), check=None)
         for result in verdict.results
     )
     return Verdict(tuple(results), ())

@@ -571,3 +571,5 @@ def test_a_mutation_is_caught(name: str, mutation: Mutation, healthy: list[t.Eve
     outcome = judge(name, altered)
     assert outcome.status is Status.FAILED, outcome.summary
     assert outcome.offending or name == "sometimes"
+    made_up = [event for event in outcome.offending if not any(event is known for known in altered)]
+    assert not made_up, "what is shown has to be in the trace"

@@ -61,6 +61,20 @@ def test_why_unfinished_the_queue_was_full() -> None:
     assert "What to try: a larger `queue_limit`, a slower stream, or `via: executor`" in said
 
 
+@pytest.mark.parametrize(("via", "told"), [("executor", 60), ("transport", 40)])
+def test_why_unfinished_of_one_way_only(via: str, told: int) -> None:
+    """Tasks that were sent the other way are not judged: they were counted, and what would help them said."""
+    ways = [("executor", 60), ("transport", 40)]
+    said = _console(
+        fleet={"py": {"count": 1, "keepalive": "10s", "work": "1h"}},
+        workload=[{"burst": n, "every": "1h", "tasks": n, "at": "5s", "via": way} for way, n in ways],
+        expect=[{"all_tasks_finished": {"via": via}}],
+    )
+    assert f"{told} of {told} tasks have no result" in said
+    counts = [int(n) for n in re.findall(r"(\d+) tasks? (?:never sent|without a result)", said)]
+    assert sum(counts) == told, said
+
+
 def test_why_unfinished_there_was_no_room() -> None:
     """An executor keeps what no node can take: it was never sent."""
     said = _console(

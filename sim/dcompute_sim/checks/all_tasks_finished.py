@@ -37,7 +37,7 @@ class AllTasksFinished(Check):
     )
 
     def judge(self, trace: Sequence[Event]) -> CheckOutcome:
-        wanted = {name: task for name, task in tasks(trace).items() if self._is_wanted(task)}
+        wanted = {name: task for name, task in tasks(trace).items() if self.wants(task)}
         otherwise = sum(_ended_by_its_terms(task) for task in wanted.values())
         lacking = [task for task in wanted.values() if not task.results and not _ended_by_its_terms(task)]
         unfinished = [(task.sent or task.asked)[-1] for task in lacking]
@@ -78,7 +78,8 @@ class AllTasksFinished(Check):
             )
         return held(told, figures)
 
-    def _is_wanted(self, task: Task) -> bool:
+    def wants(self, task: Task) -> bool:
+        """Tell whether this task is one of those judged."""
         by_executor = any(asked.asker for asked in task.asked)
         if self.via is not None and by_executor is not (self.via == "executor"):
             return False

@@ -50,6 +50,7 @@ class _Teller:
     failed: int = 0
     open: dict[str, int] = field(default_factory=dict)  # tasks -> priority
     due_us: int | None = None  # by when the next is to be heard
+    last: t.Event | None = None  # from when that counts: it connected, or told
     lately: deque[tuple[int, Known]] = field(default_factory=deque)
 
 
@@ -83,7 +84,7 @@ class _QueueLedger(Ledger):
 
     def _connected(self, event: t.ExecutorConnected) -> None:
         if (teller := self._tellers.get(event.asker)) is not None:
-            teller.due_us = event.t_us + teller.every_us + round(WITHIN_S * 1e6)
+            self._owes(teller, event)
 
     def _lost(self, event: t.ExecutorDisconnected | t.ExecutorStopped) -> None:
         if (teller := self._tellers.get(event.asker)) is not None:
@@ -92,9 +93,14 @@ class _QueueLedger(Ledger):
 
     def _overdue(self, teller: _Teller, now_us: int) -> None:
         while teller.due_us is not None and teller.due_us < now_us:
+            assert teller.last is not None
             self.judged["moments at which one was due"] += 1
-            self.breaches.add("none was heard", t.ExecutorStarted(t_us=teller.due_us, asker="", boot=0))
+            self.breaches.add("none was heard", teller.last)
             teller.due_us += teller.every_us
+
+    def _owes(self, teller: _Teller, event: t.Event) -> None:
+        teller.due_us = event.t_us + teller.every_us + round(WITHIN_S * 1e6)
+        teller.last = event
 
     def _asked(self, event: t.TaskAsked) -> None:
         if (teller := self._tellers.get(event.asker)) is not None:
@@ -138,7 +144,7 @@ class _QueueLedger(Ledger):
         self.judged["queues told"] += 1
         if teller.due_us is not None:
             self.judged["moments at which one was due"] += 1
-            teller.due_us = event.t_us + teller.every_us + round(WITHIN_S * 1e6)
+            self._owes(teller, event)
         self._note(teller, event.t_us)
         said = (event.submitted, event.done, event.failed, event.by_priority)
         first = 0 if teller.boot == 1 else 3

@@ -49,12 +49,14 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One judged expectation. `name`: the check's; `parameters`: those that differ from its defaults."""
+    """One judged expectation. `name`: the check's; `parameters`: those that differ from its defaults.
+    `check`: what judged it, where the scenario expects it."""
 
     name: str
     description: str
     parameters: str
     outcome: CheckOutcome
+    check: Check | None = None
 
     @property
     def label(self) -> str:
@@ -100,7 +102,7 @@ def judge(
     events = trace if isinstance(trace, list) else list(trace)
     receipts = _receipts(events)
     results = [
-        Result(check.name, check.describe(), _parameters(check), _outcome(check, events))
+        Result(check.name, check.describe(), _parameters(check), _outcome(check, events), check)
         for check in expectations
     ]
     kinds = {receipt.fault.kind for receipt in receipts}

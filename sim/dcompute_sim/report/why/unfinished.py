@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dcompute.parts import noun, number_of
 from dcompute_sim import trace as t
+from dcompute_sim.checks.all_tasks_finished import AllTasksFinished
 from dcompute_sim.checks.check import named
 from dcompute_sim.checks.history import History, Life, history_of, is_momentary
 from dcompute_sim.checks.tasks import Task, tasks
@@ -29,10 +30,12 @@ _UNKNOWN = "it was connected; nothing in the trace says why"
 def unfinished(events: Sequence[t.Event], result: Result) -> list[str]:
     """Return who has the tasks without a result, what became of them there, and in what state these nodes
     ended."""
+    judged = result.check
     without = {
         name: task
         for name, task in tasks(events).items()
         if (task.sent or task.asked) and not (task.results or task.ends)
+        if not isinstance(judged, AllTasksFinished) or judged.wants(task)
     }
     unsent = [task for task in without.values() if not task.sent]
     open_tasks = {name: task for name, task in without.items() if task.sent}
