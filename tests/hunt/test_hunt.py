@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 from dcompute_sim.checks import Status
-from dcompute_sim.faults import KINDS
+from dcompute_sim.faults import KINDS, NodeFault
 from dcompute_sim.hunt import hunting
 from dcompute_sim.hunt.corpus import Corpus, Entry
 from dcompute_sim.hunt.corpus_folder import keep, read_corpus
+from dcompute_sim.hunt.features import MISHAP, STEP
 from dcompute_sim.hunt.finding_file import write_finding
 from dcompute_sim.hunt.hunter import Finding, Hunt, HuntTrial, NothingToHunt, Shown
 from dcompute_sim.hunt.hunting import HuntBounds, carry_out, run_trial
+from dcompute_sim.hunt.mutation import Breeder
+from dcompute_sim.hunt.promise import Promise
 from dcompute_sim.report.hunt_report import print_hunt
 from dcompute_sim.run import RunOptions
-from dcompute_sim.scenario import concretise, find, load
+from dcompute_sim.scenario import Scenario, concretise, find, load
 from dcompute_sim.shrink.failure import Failure
 from dcompute_sim.terminal import make_console
 
@@ -80,6 +83,34 @@ def test_fresh_runs_have_many_faults_for_what_they_cost() -> None:
     hunt = Hunt(SMALL)
     plain = faults_for_cost(hunt, 16)
     assert faults_for_cost(hunt, 60) > 1.2 * plain
+
+
+def test_of_the_drafts_the_one_is_run_that_promises_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands among them, and by what the runs so far have shown."""
+    drafts: list[Scenario] = []
+    breed = Breeder.breed
+
+    def noted(breeder: Breeder, parent: Entry, other: Entry) -> Scenario:
+        drafts.append(breed(breeder, parent, other))
+        return drafts[-1]
+
+    monkeypatch.setattr(Breeder, "breed", noted)
+    hunt, promise, places = Hunt(SMALL), Promise(), Counter[int]()
+    struck = [kind for kind, fault in sorted(KINDS.items()) if issubclass(fault, NodeFault)]
+    for number in range(60):
+        drafts.clear()
+        trial = hunt.next()
+        if trial.families:
+            worth = [promise.of_bred(draft) for draft in drafts]
+            place = next(place for place, draft in enumerate(drafts) if draft is trial.scenario)
+            assert len(drafts) > 1
+            assert worth[place] == max(worth)
+            places[place] += min(worth) < max(worth)
+        pair = (f"{struck[number % 7]} while idle", "soon", f"{struck[number % 5]} while idle")
+        showed = replace(shown(), scenario=trial.scenario, features={(MISHAP, *pair), (STEP, str(number))})
+        promise.take(showed.features)
+        hunt.take(trial, showed)
+    assert len(+places) > 1
 
 
 def test_it_ends_when_hardly_anything_new_is_to_be_expected(monkeypatch: pytest.MonkeyPatch) -> None:
