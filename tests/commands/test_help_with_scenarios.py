@@ -56,6 +56,7 @@ def test_list_names_everything() -> None:
     everything = run("list").output
     for name in (*shipped(), *KINDS, *CHECKS, *MUTANTS):
         assert any(line.split()[:1] == [name] for line in everything.splitlines()), name
+    assert "${" not in everything  # a description may be of variables
     faults = run("list", "faults").output.splitlines()
     assert len(faults) == len(KINDS)
     assert all(len(line.split()) > 3 for line in faults)

@@ -245,6 +245,12 @@ def test_the_quickstart_is_what_the_readme_promises() -> None:
     assert silent + 1.5 * scenario.fleet["py"].keepalive + 6 + 2 < scenario.length_s
 
 
+def test_the_quickstart_says_how_many_nodes_it_has() -> None:
+    """In the words of its page and report: also when it is asked for others."""
+    assert load(find("quickstart")).description.startswith("300 nodes,")
+    assert load(find("quickstart"), ["vars.nodes=1000"]).description.startswith("1000 nodes,")
+
+
 def test_find_takes_paths_and_names(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("x")

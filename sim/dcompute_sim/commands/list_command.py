@@ -13,7 +13,7 @@ import typer
 from dcompute_sim.checks import CHECKS
 from dcompute_sim.faults import KINDS
 from dcompute_sim.mutants.catalogue import MUTANTS
-from dcompute_sim.scenario import shipped
+from dcompute_sim.scenario import load, shipped
 
 
 class What(Enum):
@@ -44,9 +44,10 @@ def _scenarios() -> Iterator[tuple[str, str]]:
 
 
 def _description(path: Path) -> str:
-    """Return what the file says of itself; not loaded, so that all of them take no time."""
+    """Return what the file says of itself; loaded only for its variables, so that all take no time."""
     found = re.search(r"(?m)^description: *(.*)$", path.read_text(encoding="utf-8"))
-    return found[1].strip("'\"") if found else ""
+    said = found[1].strip("'\"") if found else ""
+    return load(path).description if "${" in said else said
 
 
 def _first_line(text: str | None) -> str:
