@@ -45,6 +45,9 @@ MISSING: Mapping[str, tuple[str, ...]] = {
 
 _UNWIRED = "nothing is connected to it: the group's `stand_ins` can say what is"
 
+_UNSEEN = "what it puts out is seen by nobody"
+_NOT_SHOWN = f"{_UNSEEN}: the group's `stand_ins` can show its pin (`shown`)"
+
 SIMPLER: Mapping[str, str] = {
     "TLS": "it is a model in virtual time, without ciphers that might not meet or servers that ask for a "
     "certificate, and in real time a handshake takes none of a chip's 1 to 3 s",
@@ -56,7 +59,7 @@ SIMPLER: Mapping[str, str] = {
     "esp32.Partition": "what is in a partition reads as erased, and what is written there is forgotten",
     "esp32.raw_temperature": "the chip is always as warm",
     "webrepl": "nobody comes to its server",
-    "neopixel.write": "lights that are written to are seen by nobody",
+    **dict.fromkeys(("machine.DAC", "machine.PWM", "neopixel.write"), _NOT_SHOWN),
     **dict.fromkeys(
         (
             "machine.ADC",
@@ -70,10 +73,7 @@ SIMPLER: Mapping[str, str] = {
         ),
         _UNWIRED,
     ),
-    **dict.fromkeys(
-        ("machine.DAC", "machine.PWM", "machine.bitstream", "machine.UART.write"),
-        "what it puts out is seen by nobody",
-    ),
+    **dict.fromkeys(("machine.bitstream", "machine.UART.write"), _UNSEEN),
     "_thread.stack_size": "calls may go 13 deeper in a thread than its stack on a chip holds",
     "_thread.start_new_thread": "what a thread other than the main one computes takes no time in virtual "
     "time and holds up all others in real time",

@@ -259,6 +259,8 @@ class FirmwareNode(ObservedNode):
             self._booting = False
         elif name == "power":
             self._recorder.add(t.NodePower, node=self.name, **fields)
+        elif name == "pin":
+            self._recorder.add(t.PinShown, node=self.name, **fields)
         elif name == "missing" and fields["name"] in unmodelled.NAMES:
             self._recorder.add(t.NotModelled, node=self.name, name=fields["name"])
 

@@ -299,6 +299,13 @@ def _expectation(scenario: Scenario, index: int, entry: Check) -> Iterator[Compl
         if kind not in KINDS:
             hint = choice_hint(kind, KINDS)
             yield Complaint((*path, "kinds", position), f"no fault is called `{kind[:60]}`", hint)
+    if getattr(entry, "event", "") == "pin_shown":  # or a `never` would hold of what nobody looks at
+        stand_ins = [group.stand_ins for group in scenario.fleet.values() if group.stand_ins is not None]
+        pins = {pin for one in stand_ins for pin in one.shown or ()}
+        pin = getattr(entry, "where", {}).get("pin")
+        if not pins or (pin is not None and pin not in pins):
+            message = "no group shows a pin" if pin is None else f"no group shows pin {pin}"
+            yield Complaint((*path, "event"), message, "give it to the group's `stand_ins: {shown: [...]}`")
 
 
 def _ids(scenario: Scenario, section: str) -> Iterator[Complaint]:

@@ -135,6 +135,12 @@ class StandIns(ShortModel):
         default=None, description="By number: who is at the other end of it."
     )
 
+    shown: list[Pin] | None = Field(
+        default=None,
+        description="Pins whose outputs are seen: each change of a level, a PWM, a DAC or NeoPixels is an "
+        "event `pin_shown`, which `sometimes`, `never` and their like can ask for.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: object) -> object:
@@ -157,11 +163,14 @@ class StandIns(ShortModel):
             "machine.SPI": self.spi,
             "machine.UART": self.uart,
         }
-        return {
+        wired: dict[str, object] = {
             part: {str(key): _told(value) for key, value in values.items()}
             for part, values in said.items()
             if values is not None
-        } or None
+        }
+        if self.shown is not None:
+            wired["shown"] = [str(pin) for pin in self.shown]
+        return wired or None
 
 
 def _told(value: object) -> object:

@@ -214,6 +214,18 @@ class NotModelled(Event, frozen=True):
     name: str
 
 
+class PinShown(Event, frozen=True):
+    """A pin of an emulated board, one that `stand_ins` show, puts out something else: a level (0 or 1), a
+    PWM's duty (of 65,536; 0 once it is off), a DAC's value (of 255), so many lights (NeoPixels)."""
+
+    node: str
+    pin: int
+    what: str
+    value: int
+    hz: int = 0
+    colours: str = ""
+
+
 class NodePower(Event, frozen=True):
     """What an emulated board draws from now on, and why: boot, radio_off, joining, connected, power_saving,
     deep_sleep, off."""

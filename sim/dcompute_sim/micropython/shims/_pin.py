@@ -119,6 +119,10 @@ class Pin:
 
     def _changed(self, was):
         level = self._level()
+        if level != was and _board.wiring and self._mode & 2:
+            import _wiring
+
+            _wiring.shown(self._number, "level", level)
         irq = self._irq
         if level != was and irq.handler is not None:
             if irq.when & (self.IRQ_RISING if level else self.IRQ_FALLING):

@@ -95,7 +95,8 @@ class DAC:
     def write(self, value):
         if not 0 <= value | 0 <= 255:
             raise ValueError("value out of range")
-        _board.simpler("machine.DAC")
+        if not _wiring.shown(self._number, "dac", value | 0):
+            _board.simpler("machine.DAC")
 
 
 class TouchPad:

@@ -1,6 +1,6 @@
 # mypy: ignore-errors
-# `machine.PWM`, `time_pulse_us`, `bitstream` of an ESP32. What is put out is seen by nobody; a pulse that is
-# measured is as long as `stand_ins` say (`pulses`), else the pin does not move.
+# `machine.PWM`, `time_pulse_us`, `bitstream` of an ESP32. What is put out is seen where `stand_ins` show the
+# pin; a pulse that is measured is as long as they say (`pulses`), else the pin does not move.
 import _board
 import _wiring
 from _pin import Pin
@@ -22,7 +22,7 @@ class PWM:
         if self._number not in _active and len(_active) == _CHANNELS:
             raise RuntimeError("out of PWM channels:%d" % _CHANNELS)
         _active[self._number] = self
-        _board.simpler("machine.PWM")
+        self._told = None
         self.init(**settings)
 
     def __repr__(self):
@@ -30,17 +30,23 @@ class PWM:
 
     def init(self, *, freq=None, duty=None, duty_u16=None, duty_ns=None, invert=0, lightsleep=False):
         _active[self._number] = self
-        if freq is not None:
-            self.freq(freq)
-        if duty_u16 is not None:
-            self.duty_u16(duty_u16)
-        elif duty_ns is not None:
-            self.duty_ns(duty_ns)
-        elif duty is not None:
-            self.duty(duty)
+        self._in_between = True
+        try:
+            if freq is not None:
+                self.freq(freq)
+            if duty_u16 is not None:
+                self.duty_u16(duty_u16)
+            elif duty_ns is not None:
+                self.duty_ns(duty_ns)
+            elif duty is not None:
+                self.duty(duty)
+        finally:
+            self._in_between = False
+        self._shows()
 
     def deinit(self):
-        _active.pop(self._number, None)
+        if _active.pop(self._number, None):
+            self._shows(0)
 
     def freq(self, hz=None):
         self._must_be_active()
@@ -49,6 +55,7 @@ class PWM:
         if not 0 < hz <= _MOST_HZ:
             raise ValueError("frequency must be from 1Hz to %dMHz" % (_MOST_HZ // 1000000))
         self._hz = hz
+        self._shows()
 
     def duty(self, duty=None):
         self._must_be_active()
@@ -57,6 +64,7 @@ class PWM:
         if not 0 <= duty <= 1023:
             raise ValueError("duty must be from 0 to 1023")
         self._duty = duty << 6
+        self._shows()
 
     def duty_u16(self, duty=None):
         self._must_be_active()
@@ -65,6 +73,7 @@ class PWM:
         if not 0 <= duty <= 65536:
             raise ValueError("duty_u16 must be from 0 to 65536")
         self._duty = duty
+        self._shows()
 
     def duty_ns(self, ns=None):
         self._must_be_active()
@@ -74,6 +83,14 @@ class PWM:
         if not 0 <= ns <= period_ns:
             raise ValueError("duty_ns must be from 0 to %d ns" % period_ns)
         self._duty = ns * 65536 // period_ns
+        self._shows()
+
+    def _shows(self, duty=None):
+        now = self._duty if duty is None else duty, self._hz
+        if now != self._told and not self._in_between:
+            self._told = now
+            if not _wiring.shown(self._number, "pwm", now[0], hz=now[1]):
+                _board.simpler("machine.PWM")
 
     def _must_be_active(self):
         if self._number not in _active:

@@ -35,6 +35,15 @@ def value(kind, key):
     return at(find(kind, key))
 
 
+def shown(number, what, value, **more):
+    # What a pin puts out, to whoever watches it. False: nobody does.
+    if str(number) not in (_board.wiring or {}).get("shown", ()):
+        return False
+    more.update({"ev": "pin", "pin": number, "what": what, "value": value})
+    _board.report(more)
+    return True
+
+
 def take(us):
     # Time in which the chip does nothing else; in real time a chip's microseconds are too short to be slept.
     spend = getattr(_board.kernel, "spend", None)

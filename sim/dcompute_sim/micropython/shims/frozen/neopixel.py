@@ -1,6 +1,7 @@
 # mypy: ignore-errors
-# `neopixel`: colours are kept as on the port, and sent to pins that have no world behind them.
+# `neopixel`: colours are kept as on the port, and seen where `stand_ins` show the pin.
 import _board
+import _wiring
 
 _ORDER = (1, 0, 2, 3)  # green first, as the lights want it
 
@@ -33,4 +34,5 @@ class NeoPixel:
             self[index] = colour
 
     def write(self):
-        _board.simpler("neopixel.write")
+        if not _wiring.shown(self.pin._number, "lights", len(self), colours=self.buf.hex()):
+            _board.simpler("neopixel.write")
