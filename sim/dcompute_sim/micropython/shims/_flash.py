@@ -93,7 +93,7 @@ class Flash:
         return (_FOLDER if folder else _FILE, 0, 0, 0, 0, 0, 0 if folder else size, at, mt, ct)
 
     def ilistdir(self, path):
-        for entry in self._files.ilistdir(path):
+        for entry in sorted(self._files.ilistdir(path)):
             found = self.stat((path.rstrip("/") + "/" if path else "") + entry[0])
             yield (entry[0], found[0], 0, found[6])
 

@@ -110,15 +110,15 @@ def getcwd():
 
 
 def ilistdir(path=""):
-    # As littlefs has it: name, kind, no inode, size.
-    for entry in _unix_ilistdir(path or "."):
+    # As littlefs has it: name, kind, no inode, size; by name, which here hangs on the machine's file system.
+    for entry in sorted(_unix_ilistdir(path or ".")):
         if entry[0] not in _hidden:
             found = stat(path + "/" + entry[0] if path else entry[0])
             yield entry[0], found[0] & 0xF000, 0, found[6] if found[0] & 0x8000 else 0
 
 
 def listdir(*path):
-    return [name for name in _unix_listdir(*path) if name not in _hidden]
+    return [name for name in sorted(_unix_listdir(*path)) if name not in _hidden]
 
 
 def rename(old, new):
