@@ -74,6 +74,7 @@ class WorkerProcesses(ThreadPoolExecutor):
         finally:
             for process in self._processes:
                 process.kill()
+                process.join()
             self.shutdown(wait=True)
 
     def _carried_out(self, fn: Callable[..., R], args: object, kwargs: object) -> R:

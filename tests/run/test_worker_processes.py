@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from dcompute_sim import worker_processes
 from dcompute_sim.executors import local_processes
 from dcompute_sim.worker_processes import WorkerProcesses
 
@@ -73,6 +74,26 @@ def test_leaving_ends_what_they_are_at(tmp_path: Any) -> None:
     file = tmp_path / "pid"
     with contextlib.suppress(KeyboardInterrupt), local_processes(1) as executor:
         executor.submit(at_work, str(file))
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (file.exists() and file.read_text()):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
+
+
+def deaf(path: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    at_work(path)
+
+
+def test_who_has_to_be_killed_is_gone_as_well(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was left as a zombie: seen on a machine so busy that a worker did not end within its grace."""
+    monkeypatch.setattr(worker_processes, "GRACE_S", 0.0)
+    file = tmp_path / "pid"
+    with contextlib.suppress(KeyboardInterrupt), local_processes(1) as executor:
+        executor.submit(deaf, str(file))
         deadline_s = time.monotonic() + PATIENCE_S
         while not (file.exists() and file.read_text()):
             assert time.monotonic() < deadline_s
