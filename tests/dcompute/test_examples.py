@@ -54,7 +54,7 @@ for module, name in {classes}:
 import socket
 class Apart(socket.socket):
     def bind(self, address):
-        super().bind(address + sys.argv[2] if isinstance(address, str) else address)
+        super().bind(address + "-".join(sys.argv[1:3]) if isinstance(address, str) else address)
 socket.socket = Apart
 
 # Ctrl-C before its `try` ends a program the hard way: who sends it waits for the loop.
