@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from types import FrameType
 from typing import Any
@@ -70,30 +70,20 @@ def test_one_that_dies_in_the_middle_of_its_answer(worker: WorkerProcesses) -> N
     assert "in fail" in found.value.__notes__[0]
 
 
-def test_leaving_ends_what_they_are_at(tmp_path: Any) -> None:
-    file = tmp_path / "pid"
-    with contextlib.suppress(KeyboardInterrupt), local_processes(1) as executor:
-        executor.submit(at_work, str(file))
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not (file.exists() and file.read_text()):
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
-        raise KeyboardInterrupt
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(file.read_text()), 0)
-
-
 def deaf(path: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     at_work(path)
 
 
-def test_who_has_to_be_killed_is_gone_as_well(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was left as a zombie: seen on a machine so busy that a worker did not end within its grace."""
-    monkeypatch.setattr(worker_processes, "GRACE_S", 0.0)
+@pytest.mark.parametrize(("work", "grace_s"), [(at_work, worker_processes.GRACE_S), (deaf, 0.0)])
+def test_leaving_ends_what_they_are_at(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, work: Callable[[str], None], grace_s: float
+) -> None:
+    """And who has to be killed is no zombie either: seen on a machine so busy that one overran its grace."""
+    monkeypatch.setattr(worker_processes, "GRACE_S", grace_s)
     file = tmp_path / "pid"
     with contextlib.suppress(KeyboardInterrupt), local_processes(1) as executor:
-        executor.submit(deaf, str(file))
+        executor.submit(work, str(file))
         deadline_s = time.monotonic() + PATIENCE_S
         while not (file.exists() and file.read_text()):
             assert time.monotonic() < deadline_s
