@@ -299,6 +299,14 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         lambda d: d.change(t.FinalNode, {"connected": False}, node="n4"),
     ),
     ("final_status", "a node unknown", lambda d: d.change(t.FinalNode, {"master_status": ""}, node="n1")),
+    *(
+        (
+            check,
+            "one who was forgotten",
+            lambda d: d.insert(t.NodeForgotten(t_us=0, node="n2"), t.DeathsCalledBack, nodes=["n2"]),
+        )
+        for check in ("final_status", "retained_consistent", "master_api")
+    ),
     (
         "status_history",
         "an old life returns",

@@ -113,11 +113,16 @@ class CleanLeave(Check):
         if any(one.unheard.values()):
             broken.append(("left with results that never arrived", told))
         if one.ended is not None and not one.back and not history.forgot_after(one.ended.t_us):
-            retained = [e for e in of_kinds({t.RetainedStatus}, trace) if getattr(e, "node", "") == told.node]
+            of_node = [
+                event
+                for event in of_kinds({t.NodeForgotten, t.RetainedStatus}, trace)
+                if getattr(event, "node", "") == told.node
+            ]
+            kept = "" if any(isinstance(event, t.NodeForgotten) for event in of_node) else "offline"
             broken += [
                 ("are not retained as offline", event)
-                for event in retained
-                if isinstance(event, t.RetainedStatus) and event.status != "offline"
+                for event in of_node
+                if isinstance(event, t.RetainedStatus) and event.status != kept
             ]
         return broken
 

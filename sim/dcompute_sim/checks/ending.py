@@ -31,6 +31,7 @@ class Ending:
     will: str  # what is wrong with its last will, so that nobody is told of its death
     will_misses: str  # likewise, so that not everybody is
     means_its_will: bool  # its program means it so
+    forgotten: bool  # the master was told to forget it, and it has not come back since
     retained: t.RetainedStatus | None
 
     @property
@@ -50,13 +51,15 @@ class Ending:
 
     def accepts(self, status: str) -> bool:
         """Say whether `status` is a true belief about this node; of one never heard of, nothing is
-        believed."""
+        believed, nor of one forgotten."""
         if self.reachable:
             return status == self.node.own_status
+        if self.forgotten:
+            return status == ""
         return status in LIFELESS or (status == "" and not self.node.inc)
 
 
-_OF_ENDINGS = frozenset({t.FinalNode, t.RetainedStatus, t.StatusPublished, t.WireStalled})
+_OF_ENDINGS = frozenset({t.FinalNode, t.NodeForgotten, t.RetainedStatus, t.StatusPublished, t.WireStalled})
 
 
 _newest: tuple[History, Sequence[Ending]] | None = None
@@ -76,11 +79,13 @@ def _endings_in(history: History, trace: Sequence[t.Event]) -> list[Ending]:
     said: dict[str, t.StatusPublished] = {}
     retained: dict[str, t.RetainedStatus] = {}
     stalled: dict[str, t.WireStalled] = {}
+    forgotten: dict[str, t.NodeForgotten] = {}
     finals: list[t.FinalNode] = []
     newest: dict[type, dict[str, Any]] = {
         t.StatusPublished: said,
         t.RetainedStatus: retained,
         t.WireStalled: stalled,
+        t.NodeForgotten: forgotten,
     }
     for event in of_kinds(_OF_ENDINGS, trace):
         if isinstance(event, t.FinalNode):
@@ -88,7 +93,14 @@ def _endings_in(history: History, trace: Sequence[t.Event]) -> list[Ending]:
         else:
             newest[type(event)][event.node] = event  # type: ignore[attr-defined]  # as all of these have
     return [
-        _ending(history, final, retained.get(final.node), said.get(final.node), stalled.get(final.node))
+        _ending(
+            history,
+            final,
+            retained.get(final.node),
+            said.get(final.node),
+            stalled.get(final.node),
+            forgotten.get(final.node),
+        )
         for final in finals
     ]
 
@@ -99,6 +111,7 @@ def _ending(
     retained: t.RetainedStatus | None,
     said: t.StatusPublished | None,
     stalled: t.WireStalled | None,
+    forgotten: t.NodeForgotten | None,
 ) -> Ending:
     story = history.story(final.node)
     silence_s = history.silence_s(final.node)
@@ -124,6 +137,7 @@ def _ending(
         will=story.will,
         will_misses=story.will_misses,
         means_its_will=story.means_its_will,
+        forgotten=forgotten is not None and all(seen.t_us <= forgotten.t_us for _, seen in story.seen),
         retained=retained,
     )
 

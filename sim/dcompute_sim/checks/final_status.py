@@ -16,6 +16,8 @@ from dcompute_sim.trace import Event
 class FinalStatus(Check):
     """At the end each running node is connected and the master has its own status; the others are dead.
 
+    Of those that the master was told to forget (`forgets`) and that have not come back it has none.
+
     Limit: nodes silenced so shortly before the end that nobody had to notice are left out, those whose
     connection ended in the last seconds, which were on their way back, and those whose last word was on its
     way: said within a second of the end, or of a silence on the wire that went on.

@@ -21,7 +21,8 @@ class MasterApi(Check):
     death since it was last emptied, and is empty then. `get_results` gives every result once, as accepted,
     and removes it. At the end `get_node_info` and `get_nodes_by_status` have the status and incarnation that
     were last seen, in copies that a caller may change; the counters count what was seen, and the results that
-    were never given are those that were dropped, beyond what a master keeps; `last_error` is empty while the
+    were never given are those that were dropped, beyond what a master keeps; of a node that was forgotten
+    (`forgets`) and has not come back nothing is said; `last_error` is empty while the
     master is connected, or names a topic that seems to be denied; without a connection it says something.
 
     Limit: what a master had not told when it crashed is excused, for nobody was left to be told; a death or
@@ -74,6 +75,7 @@ class _MasterLedger(Ledger):
             t.StaleDeathIgnored: lambda _: self._counters.update(["stale_deaths"]),
             t.MessageRejected: self._rejected,
             t.NodeStatusSeen: self._replay.take_in,
+            t.NodeForgotten: self._forgotten,
             t.MasterPolled: self._polled,
             t.MasterAnswered: self._answered,
             t.MasterCounted: self._counted,
@@ -184,6 +186,10 @@ class _MasterLedger(Ledger):
     def _rejected(self, event: t.MessageRejected) -> None:
         if event.by_master:
             self._counters["messages_rejected"] += 1
+
+    def _forgotten(self, event: t.NodeForgotten) -> None:
+        self._replay.take_in(event)
+        self._before.pop(event.node, None)
 
     def _answered(self, event: t.MasterAnswered) -> None:
         self.answers += 1

@@ -14,9 +14,10 @@ from dcompute_sim.trace import Event
 class RetainedConsistent(Check):
     """A fresh client reads, from the retained statuses, the truth about every node.
 
-    Running nodes: their own status and incarnation; the others: `dead` or `offline`. A retained `dead` that
-    outlives a recovery misleads whoever starts next. Excused are deaths of programs whose group says that
-    they mean their last will not to be retained (`will: optional`). Limit: read once, at the end of the run.
+    Running nodes: their own status and incarnation; the others: `dead` or `offline`, or nothing, where the
+    master was told to forget them (`forgets`). A retained `dead` that outlives a recovery misleads whoever
+    starts next. Excused are deaths of programs whose group says that they mean their last will not to be
+    retained (`will: optional`). Limit: read once, at the end of the run.
     """
 
     name: ClassVar[str] = "retained_consistent"

@@ -158,6 +158,7 @@ class ExecutorProgram:
             host,
             port,
             journal=self._journal,
+            probe_s=self._settings.probe,
             settle_s=self._settings.settle,
             resend_s=self._settings.resend,
             losses=self._settings.losses,

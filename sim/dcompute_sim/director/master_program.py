@@ -138,6 +138,7 @@ class TransportMaster(MasterProgram):
     ) -> None:
         super().__init__(MASTER, settings, machine, seed=seed, executor=executor)
         self._liveness_s = settings.liveness
+        self._probe_s = settings.probe
         self._limits = {} if settings.node_limit is None else {"node_limit": settings.node_limit}
         self._collects = settings.collects
         self._disk: TemporaryDirectory[str] | None = None
@@ -150,7 +151,7 @@ class TransportMaster(MasterProgram):
         self._namespace = namespace
         self._mutants = mutants
         self._observer = observer
-        self._api = PublicApi(recorder, ids)
+        self._api = PublicApi(recorder, ids, settings.forgets)
         self._ids = ids
         self._updates: dict[str, tuple[Bundle, bytes, bool, float]] = {}
         self.transport: MasterNodeTransport | None = None
@@ -181,6 +182,7 @@ class TransportMaster(MasterProgram):
             keepalive=max(1, round(self._settings.keepalive)),
             namespace=self._namespace,
             liveness_s=self._liveness_s,
+            probe_s=self._probe_s,
             journal=self._memory,
             **self._limits,
             driver=driver,

@@ -25,10 +25,16 @@ _GONE = ("dead", "offline")
 
 
 class PublicApi:
-    """What the program above one master sees."""
+    """What the program above one master sees.
 
-    def __init__(self, recorder: Recorder, ids: NodeIds) -> None:
+    Args:
+        forgets_s: how long after it was told of a node's death it forgets the node; None: never.
+    """
+
+    def __init__(self, recorder: Recorder, ids: NodeIds, forgets_s: float | None) -> None:
         self._recorder = recorder
+        self._forgets_us = None if forgets_s is None else round(1e6 * forgets_s)
+        self._to_forget: dict[str, int] = {}  # by node, when
         self._name_of = ids.name_of
         self._id_of = ids.id_of
         self._one = ""  # a node whose results are looked at before they are taken
@@ -36,6 +42,8 @@ class PublicApi:
     def called_back(self, nodes: Sequence[str]) -> None:
         """Record a call of the dead-nodes callback."""
         self._recorder.add(t.DeathsCalledBack, nodes=list(map(self._name_of, nodes)))
+        if self._forgets_us is not None:
+            self._to_forget |= dict.fromkeys(nodes, self._recorder.now_us() + self._forgets_us)
 
     def poll(self, master: MasterNodeTransport) -> None:
         """Take out what there is: deaths, results; see whether something is wrong."""
@@ -48,6 +56,17 @@ class PublicApi:
             named = [list(map(self._name_of, nodes)) for nodes in (dead, left)]
             self._recorder.add(t.DeadNodesTaken, nodes=named[0], left=named[1])
         self._take_results(master)
+        self._forget(master)
+
+    def _forget(self, master: MasterNodeTransport) -> None:
+        """Forget who has been dead for long enough."""
+        now_us = self._recorder.now_us()
+        for node in [node for node, due_us in self._to_forget.items() if due_us <= now_us]:
+            del self._to_forget[node]
+            info = master.get_node_info(node)
+            if info is not None and info["status"] in _GONE:
+                self._recorder.add(t.NodeForgotten, node=self._name_of(node))
+                master.forget_node(node)
 
     def _take_results(self, master: MasterNodeTransport) -> None:
         seen = master.get_results(self._one) if self._one else {}

@@ -226,6 +226,11 @@ class AskerSettings(Model):
         "the nodes take; a further one is refused, and asked for again a second later. Any number, when left "
         "out.",
     )
+    probe: Duration | None = Field(
+        default=None,
+        description="A node that has said nothing for this long is asked whether it is there (`probe_s`), "
+        "and declared dead if it says nothing to that. Never, when left out.",
+    )
     tell: Duration | None = Field(
         default=None,
         description="How often it says what its queue is, to whoever watches. Never, when left out.",
@@ -250,6 +255,11 @@ class Master(AskerSettings):
         default=None,
         description="A node known only from a retained status is declared dead when it has not spoken "
         "for this long; when left out, for 1.5 times its keepalive and 20s.",
+    )
+    forgets: Duration | None = Field(
+        default=None,
+        description="Its program forgets a node (`forget_node`) this long after it was told of its death, if "
+        "that is not back. Never, when left out.",
     )
     remembers: Flag = Field(
         default=False,

@@ -47,6 +47,12 @@ class DeadNodesTaken(Event, frozen=True):
     left: list[str]
 
 
+class NodeForgotten(Event, frozen=True):
+    """The program had the master forget this node, which was dead (`forget_node`)."""
+
+    node: str
+
+
 class ResultTaken(Event, frozen=True):
     """`get_results(disposable=True)` gave this one, or the future of an executor (`asker`) has it. `answer`:
     digest of the answer in it, `value` of all of it; `ok`: it says that the task succeeded. `why`: what a

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from dcompute_sim.trace.api_events import NodeForgotten
 from dcompute_sim.trace.event import Event
 from dcompute_sim.trace.fault_events import (
     BrokerStarted,
@@ -125,6 +126,10 @@ class Replay:
         state = self.nodes[event.node]
         state.status, state.status_inc = event.status, event.inc
 
+    def _forgotten(self, event: NodeForgotten) -> None:
+        state = self.nodes[event.node]
+        state.status = state.status_inc = ""
+
     def _received(self, event: TaskReceived) -> None:
         self.nodes[event.node].waiting.append(event)
 
@@ -215,6 +220,7 @@ _CHANGES: dict[type[Event], Callable[[Replay, Any], None]] = {
     NodeConnected: Replay._connected,
     NodeConnecting: Replay._connecting,
     NodeDisconnected: Replay._disconnected,
+    NodeForgotten: Replay._forgotten,
     NodeStarted: Replay._started,
     NodeStatusSeen: Replay._status_seen,
     NodeStopped: Replay._stopped,
