@@ -32,6 +32,18 @@ def test_a_broker_may_close_over_it_instead(bench: Bench) -> None:
     writer.publish("a/in", qos=1)
     assert writer.closed
     assert "may not publish to a/in" in bench.told[-1]
+    reader = bench.client("c")
+    reader.send(wire.subscribe(3, [("a/in", 1)]))
+    assert reader.closed
+    assert reader.got() == []
+    assert "may not subscribe to a/in" in bench.told[-1]
+
+
+def test_a_broker_may_have_no_sys_for_anybody(bench: Bench) -> None:
+    bench.configure(refuses_sys=True)
+    client = bench.client("a")
+    client.send(wire.subscribe(3, [("$SYS/broker/uptime", 0), ("news", 0)]))
+    assert client.got() == ["SUBACK 3 128,0"]
 
 
 def test_a_subscription_that_is_not_allowed_is_refused_alone(bench: Bench) -> None:

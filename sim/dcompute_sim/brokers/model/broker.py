@@ -415,8 +415,11 @@ class Broker:
         refused = [
             topic_filter
             for topic_filter, _ in wanted
-            if authorize is not None and not authorize(session.client_id, topic_filter.decode(), False)
+            if (authorize is not None and not authorize(session.client_id, topic_filter.decode(), False))
+            or (self.config.refuses_sys and topic_filter.startswith(b"$SYS"))
         ]
+        if refused and self.config.closes_on_refusal:
+            raise ProtocolError(f"{session.client_id} may not subscribe to {refused[0].decode()}")
         codes = [packets.REFUSED if topic_filter in refused else qos for topic_filter, qos in wanted]
         wanted = [(topic_filter, qos) for topic_filter, qos in wanted if topic_filter not in refused]
         for topic_filter in refused:

@@ -54,9 +54,10 @@ class BrokerConfig:
     authenticate: Authenticate | None = None  # None: anyone may connect
     authorize: Authorize | None = None  # None: all topics are everybody's
     may_read: MayRead | None = None  # None: who has subscribed to a message may have it
-    closes_on_refusal: bool = (
-        False  # a PUBLISH not allowed ends the connection; else it is acknowledged, and lost
-    )
+    closes_on_refusal: bool = False
+    """What is not allowed ends the connection; else a PUBLISH is acknowledged, and lost, and a SUBSCRIBE
+    refused."""
+    refuses_sys: bool = False  # `$SYS` is nobody's to read
     retained_late_s: float = 0.0  # retained messages come so long after SUBACK, as they were then
     takeover_wills: bool = True  # the will of a connection that its successor ends is published
 

@@ -10,7 +10,8 @@ Sources: mosquitto.conf(5) and measurements with Debian's 2.0.11; our embedded b
 sent by a process of their own, so what is published meanwhile comes before what it replaced; how late, nobody
 says: 20 ms are ours); AWS IoT Core, message broker quotas (a limit of
 128 KB a message, 100 unacknowledged messages each way; a message too large or not allowed ends the
-connection).
+connection), reserved topics, and the issues 125 and 191 of aws-iot-device-sdk-js and 17 of MQTT-Explorer (so
+does a subscription that is not allowed, and `$SYS` is to nobody).
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ PROFILES: dict[str, BrokerProfile] = {
     ),
     "aws-iot": BrokerProfile(
         BrokerConfig(
-            inflight_window=100, max_packet_bytes=128 * _KIB, release_limit=100, closes_on_refusal=True
+            inflight_window=100,
+            max_packet_bytes=128 * _KIB,
+            release_limit=100,
+            closes_on_refusal=True,
+            refuses_sys=True,
         )
     ),
 }
