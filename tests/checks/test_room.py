@@ -50,6 +50,11 @@ STORIES: list[tuple[str, Status, list[Told]]] = [
         [*fleet(), *asked(3, *"ab"), over(3, "a"), *asked(4, "c", admitted=False)],
     ),
     (
+        "asked for anew",
+        Status.HELD,
+        [*fleet(), *asked(3, *"ab"), over(3, "a"), *asked(4, *"ac"), *asked(4, "d", admitted=False)],
+    ),
+    (
         "an urgent one",
         Status.HELD,
         [*fleet(), *asked(3, *"ab"), *asked(3, "c", priority=9), *asked(3, "d", admitted=False)],

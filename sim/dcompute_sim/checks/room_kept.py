@@ -2,7 +2,8 @@
 
 Rules, from what was asked and what was told; how an executor counts is not asked.
 
-1. A task is on its way from when it was taken until the program has its end.
+1. A task is on its way from when it was taken until the program has its end. One that has an end, and that a
+   program without notes asks for anew, takes up no room.
 2. One is taken only if, with those of its priority and above, no more are on their way than `max_pending`, or
    twice what all nodes of the scenario take (`credit`).
 3. One that is not taken had as many before it: `max_pending`, or twice what those nodes take that have been
@@ -42,6 +43,7 @@ class _Bound:
     most: int
     connected_us: int | None = None
     open: dict[str, int] = field(default_factory=dict)  # tasks on their way -> their priority
+    over: set[str] = field(default_factory=set)
 
 
 class RoomKept(Check):
@@ -67,7 +69,8 @@ class RoomKept(Check):
                 case t.NodeDefined(node=node):
                     takes[node] = event.takes
                 case t.ExecutorStarted(asker=name):
-                    askers[name] = _Bound(event.max_pending, open=askers[name].open if name in askers else {})
+                    before = askers.get(name, _Bound(0))
+                    askers[name] = _Bound(event.max_pending, open=before.open, over=before.over)
                 case t.ExecutorConnected(asker=name):
                     askers[name].connected_us = event.t_us
                 case t.ExecutorDisconnected(asker=name):
@@ -80,9 +83,12 @@ class RoomKept(Check):
                     priorities[task] = event.priority
                 case t.TaskSettled(asker=name, task=task) if name in askers:
                     askers[name].open.pop(task, None)
-                case t.TaskAdmitted(asker=name, task=task) if task not in askers[name].open:
-                    taken += 1
+                    askers[name].over.add(task)
+                case t.TaskAdmitted(asker=name, task=task):
                     asker = askers[name]
+                    if task in asker.open or task in asker.over:
+                        continue
+                    taken += 1
                     asker.open[task] = priorities[task]
                     most = max(asker.most, 2 * sum(takes.values()))
                     if all(takes.values()) and _before(asker, priorities[task]) > most:
