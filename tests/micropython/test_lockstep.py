@@ -669,13 +669,20 @@ def test_nothing_is_left_behind(virtual_rig: Callable[[], Any]) -> None:
     assert not [folder for folder in folders if folder.exists()]
 
 
-def _digest(rig: Any, seed: int = 1) -> str:
+def _digest(rig: Any, seed: int = 1, program: str = _MQTT, **board: Any) -> str:
     """A run in which everything happens at once: 8 boards, faults, random numbers, threads."""
-    program = _MQTT.replace("time.sleep_ms(100)", "time.sleep_ms(90 + random.getrandbits(4))")
+    program = program.replace("time.sleep_ms(100)", "time.sleep_ms(90 + random.getrandbits(4))")
     program = "import random\n" + program
     rig.serve_mqtt()
     made = [
-        rig.add(program, f"node-{n}", uid=bytes([2, 0, 0, 0, 0, n]), seed=seed, radio={"beacon_ms": 500})
+        rig.add(
+            program,
+            f"node-{n}",
+            uid=bytes([2, 0, 0, 0, 0, n]),
+            seed=seed,
+            radio={"beacon_ms": 500},
+            **board,
+        )
         for n in range(8)
     ]
     boards = [board for board, _ in made]
@@ -724,6 +731,35 @@ def test_letting_boards_run_ahead_changes_nothing(
         with virtual_rig() as rig:
             digests.append(_digest(rig))
             assert bool(sum(board.turns_ahead for board in rig.boards)) == bool(most)
+    assert digests[0] == digests[1]
+
+
+_BUSY = _MQTT.replace(
+    "count = 0",
+    """
+import _thread
+def beat():
+    while True:
+        time.sleep_ms(37)
+        print(count, time.ticks_us())
+_thread.start_new_thread(beat, ())
+count = 0""",
+).replace("count += 1", "count += len([n * n for n in range(90)]) // 90; print('x' * 150 * (count % 2))")
+assert _BUSY.count("beat()") == _BUSY.count("* 150") == 1
+
+
+def test_a_busy_chip_is_not_changed_by_running_ahead_nor_by_going_on_by_itself(
+    virtual_rig: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the branch and the microsecond. A thread once came before one that had waited for the processor."""
+    digests = []
+    for most, leash_us in ((0, 0), (16, 60_000)):
+        monkeypatch.setattr(lockstep, "AHEAD", most)
+        monkeypatch.setattr(lockstep, "LEASH_US", leash_us)
+        with virtual_rig() as rig:
+            digests.append(_digest(rig, program=_BUSY, timing=chip_named("esp32")))
+            assert bool(sum(board.turns_ahead for board in rig.boards)) == bool(most)
+            assert bool(sum(board.turns_on for board in rig.boards)) == bool(leash_us)
     assert digests[0] == digests[1]
 
 
