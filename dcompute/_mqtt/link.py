@@ -203,7 +203,8 @@ class MqttLink:
         for message, priority in messages:
             topic, payload, retain = message
             if len(payload) > limit:
-                self.send(message, priority)
+                if message not in self.unsent():  # asked for again meanwhile: a copy is a suspect of its own
+                    self.send(message, priority)
                 continue
             if len(payload) > self._closes.largest_once:
                 self._closes.largest_once = len(payload)

@@ -655,6 +655,19 @@ def test_what_a_flood_left_waiting_does_not_follow_the_last_word(client: Client)
     assert client.told[-1] == "closed"
 
 
+def test_what_is_held_is_not_held_again_for_who_sends_again(client: Client) -> None:
+    broker = client.up()
+    large, other = (letter * (ONCE_BYTES + 1) for letter in (b"x", b"y"))
+    for payload in (large, large, other, large):
+        client.link.send_once([("t", payload, False)])
+    assert client.link.held() == 2
+    [first, second] = [wire.read_publish(p) for p in broker.heard() if p.kind == PacketKind.PUBLISH]
+    assert (first.payload, second.payload) == (large, other)
+    broker.say(wire.acknowledgement(PacketKind.PUBACK, first.packet_id))
+    client.link.send_once([("t", large, False)])
+    assert broker.published() == [large], "it arrived, and is asked for once more"
+
+
 def test_what_goes_once_is_suspected_too(world: World) -> None:
     client = Client(world)
     broker = client.up()
