@@ -748,18 +748,16 @@ count = 0""",
 assert _BUSY.count("beat()") == _BUSY.count("* 150") == 1
 
 
-def test_a_busy_chip_is_not_changed_by_running_ahead_nor_by_going_on_by_itself(
+def test_letting_busy_chips_run_ahead_changes_nothing_either(
     virtual_rig: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the branch and the microsecond. A thread once came before one that had waited for the processor."""
+    """A thread once came before one that had waited for the processor."""
     digests = []
-    for most, leash_us in ((0, 0), (16, 60_000)):
+    for most in (0, 16):
         monkeypatch.setattr(lockstep, "AHEAD", most)
-        monkeypatch.setattr(lockstep, "LEASH_US", leash_us)
         with virtual_rig() as rig:
             digests.append(_digest(rig, program=_BUSY, timing=chip_named("esp32")))
             assert bool(sum(board.turns_ahead for board in rig.boards)) == bool(most)
-            assert bool(sum(board.turns_on for board in rig.boards)) == bool(leash_us)
     assert digests[0] == digests[1]
 
 

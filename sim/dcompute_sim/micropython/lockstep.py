@@ -28,10 +28,6 @@ can reach another before its turn: a message takes at least the latency of a lin
 taken when they are due, in order. Rejected: running boards freely between two messages (optimistic
 simulation, with roll back); it needs a copy of each process at each message.
 
-Why a board may grant itself a turn (`_leash_us`): most turns of a timed chip end because a millisecond of
-computing is over, and mostly nothing else is due by the next. Until something is, the board goes on, and its
-requests come together; each is taken by the very sums of time (`_postpone`), so the run is the same.
-
 A board's host in the virtual network stands for its Wi-Fi interface and its TCP stack: `power_cut` of the
 host is silence, `crash` its FIN.
 """
@@ -64,10 +60,7 @@ from dcompute_sim.net.sockets import Socket
 
 AHEAD = 16
 """Turns that may run ahead of the one that is due; 0: none, and the run is the same."""
-LEASH_US = 60_000
-"""How long a board may go on by itself where nothing else is due; 0: not at all, and the run is the same."""
 _HEAD = wire.REQUEST.size
-_GOES_ON = 5  # where that stands in it
 _CONSOLE_FIFO = 128  # bytes; ESP-IDF, SOC_UART_FIFO_LEN, which the port's console writes to itself
 _ROUNDING_S = 1e-9
 _WLAN_STATES = {1000: "radio_off", 1001: "joining", 1010: "connected"}  # anything else: it tries again
@@ -88,7 +81,11 @@ class _Wake:
         self.callbacks: object = _TURN
 
 
-_TURN = (lambda wake: wake.board._turn(wake),)
+def _turn(wake: _Wake) -> None:
+    wake.board._turn(wake)
+
+
+_TURN = (_turn,)
 
 
 class LockstepBoard:
@@ -105,7 +102,6 @@ class LockstepBoard:
         root: the board's flash, a folder.
         turns: how often the firmware ran until it had to wait: what a run costs.
         turns_ahead: how many of these ran beside the turns of other boards, before they were due.
-        turns_on: how many of these the board granted itself.
     """
 
     def __init__(
@@ -116,7 +112,6 @@ class LockstepBoard:
         self.boots = 0
         self.turns = 0
         self.turns_ahead = 0
-        self.turns_on = 0
         self._env = env
         self._emulator = emulator
         self._listener = listener
@@ -134,7 +129,6 @@ class LockstepBoard:
         self._orders: list[bytes] = []
         self._held: list[_Wake] = []  # fell due while hung
         self._ahead: _Wake | None = None  # granted ahead; the process is at it
-        self._answered = b""  # by that, already
         self._behind: list[_Wake] = []  # fell due while the process was at that
         self._hung = False
         self._booted = False
@@ -279,13 +273,14 @@ class LockstepBoard:
             self._awake_until_s = self._env.now + self.board.timing.awake
 
     def asleep_s(self) -> float:
-        """Return how long its modem sleeps on: until the beacon that says what the access point keeps."""
+        """Return how long its modem sleeps on: until the beacon that says that something is there. The access
+        point keeps it."""
         if self._beacon_s is None or not self._power_saving or self._env.now <= self._awake_until_s:
             return 0.0
         every_s, first_s = self._beacon_s
         return every_s - (self._env.now - first_s) % every_s
 
-    # --- the process and its turns ----------------------------------------------------------------------
+    # --- the process ------------------------------------------------------------------------------------
 
     def _stop(self) -> str | None:
         """Take the process away, with all that it waited for; its last words, None if there was none."""
@@ -301,11 +296,12 @@ class LockstepBoard:
         self._held.clear()
         self._behind.clear()
         self._ahead = None
-        self._answered = b""
         self._memory.clear()
         self._sockets.forget()
         self._watchdog.stop()
         return said
+
+    # --- turns ------------------------------------------------------------------------------------------
 
     def _park(self, thread: int, delay_us: int | None) -> int:
         """Let `thread` wait, for at most `delay_us` if given; return the serial that identifies this wait."""
@@ -342,48 +338,19 @@ class LockstepBoard:
             self._env.schedule(cast(Any, wake), URGENT, left_s)
             return
         if self._ahead is None:
-            self._grant(wake, self._env.now, self._leash_us())
+            self._grant(wake, self._env.now)
             self._grant_others()
         elif not wake.granted:
             # The process is at another turn, and holds one grant at a time (rule 1).
             self._behind.append(wake)
             return
         self._ahead = None
-        request, self._answered = self._answered or self._read(), b""
-        if request and request[_GOES_ON]:
-            self._postpone(wake, request)
-            return
-        self._take_answer(request)
+        self._take_answer()
         behind, self._behind = self._behind, []
         for late in behind:
             self._answer(late.thread, late.serial, late.result)
 
-    def _leash_us(self) -> int:
-        """Return for how long nothing is due but what this board does from now on."""
-        now_s = self._env.now
-        timing = self.board.timing
-        if timing is not None and self._printing_until_s - _CONSOLE_FIFO * timing.character > now_s:
-            return 0
-        if abs((now_s - self._power_on_s) * 1e6 % 1.0 - 0.5) < 1e-3:  # its sums would be rounded otherwise
-            return 0
-        queue = self._env._queue
-        left_us = (queue[0][0] - now_s) * 1e6 if queue else LEASH_US
-        return max(0, int(min(left_us, LEASH_US)) - 1)
-
-    def _postpone(self, wake: _Wake, request: bytes) -> None:
-        """Take the requests that the board has granted itself; the last one waits until it is due."""
-        due_s = self._env.now
-        while request and request[_GOES_ON]:
-            self.turns += 1
-            self.turns_on += 1
-            due_s += wire.REQUEST.unpack_from(request)[-1] / 1e6
-            request = self._read()
-        self._ahead, self._answered = wake, request
-        wake.granted = True
-        wake.callbacks = _TURN
-        heapq.heappush(self._env._queue, (due_s, NORMAL, next(self._env._eid), cast(Any, wake)))
-
-    def _grant(self, wake: _Wake, at_s: float, leash_us: int = 0) -> None:
+    def _grant(self, wake: _Wake, at_s: float) -> None:
         self.turns += 1
         del self._parked[wake.thread]
         self._waiting.pop(wake.thread, None)
@@ -393,8 +360,9 @@ class LockstepBoard:
             self._orders.clear()
         now_ms, rest_us = divmod(round((at_s - self._power_on_s) * 1e6), 1000)
         assert self._process is not None
-        head = wire.GRANT.pack(len(arrived), wake.thread, rest_us, now_ms, leash_us, wake.result)
-        self._process.write(head + arrived)
+        self._process.write(
+            wire.GRANT.pack(len(arrived), wake.thread, rest_us, now_ms, wake.result) + arrived
+        )
 
     def _grant_others(self) -> None:
         """Let boards whose turns come next run meanwhile, on other processors.
@@ -435,9 +403,11 @@ class LockstepBoard:
             and self._parked.get(wake.thread) == wake.serial
         )
 
-    def _take_answer(self, request: bytes) -> None:
+    def _take_answer(self) -> None:
         process = self._process
-        while True:
+        op = wire.MORE
+        while op == wire.MORE:
+            request = self._read()
             if not request:
                 self._died()
                 return
@@ -447,9 +417,6 @@ class LockstepBoard:
                     self._take_record(kind, number, body)
                     if self._process is not process:
                         return  # whoever heard that has switched it off: what it was about to do is void
-            if op != wire.MORE:
-                break
-            request = self._read()
         if self.board.timing is not None:
             room_s = self._printing_until_s - _CONSOLE_FIFO * self.board.timing.character
             charge_us = max(charge_us, round((room_s - self._env.now) * 1e6))
@@ -566,7 +533,8 @@ class LockstepBoard:
     # --- ends of a boot ---------------------------------------------------------------------------------
 
     def _died(self, why: str = "") -> None:
-        """Restart after a fatal error of MicroPython has ended the process, as the chip does."""
+        """Restart after the process went by itself: a fatal error of MicroPython, after which the chip
+        restarts."""
         said = self._stop()
         self._restart_soon(f"died: {why or said}", boards.HARD_RESET if self._booted else None)
 

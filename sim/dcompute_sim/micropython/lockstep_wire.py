@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-REQUEST: Final = struct.Struct("<IB?HiqI")  # record bytes, op, goes on, thread, a, b, charged microseconds
-GRANT: Final = struct.Struct("<IHHIIq")  # record bytes, thread; since power-on: us % 1000, ms; leash; result
+REQUEST: Final = struct.Struct("<IBBHiqI")  # record bytes, op, -, thread, a, b, charged microseconds
+GRANT: Final = struct.Struct("<IHHqq")  # record bytes, thread; since power-on: us % 1000, ms; result
 _RECORD: Final = struct.Struct("<BHI")  # kind, socket (0: the board), bytes
 
 # Requests: what a thread waits for.

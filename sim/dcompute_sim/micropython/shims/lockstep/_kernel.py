@@ -15,11 +15,7 @@
 #    for a request that never comes. Buffers are made at the start; what arrives lies outside the heap
 #    (`_arrivals`), as it lies in lwIP's buffers on a chip. A number of more than 30 bits is an object where
 #    words have 32: so the clock is in two, and that memory at low addresses (`_native.allocate`).
-# 5. A turn that ends only so that others may have theirs is granted again here, without asking, where the
-#    grant said that nothing at all happens until later (`_leash_us`). The request is written down in front of
-#    the next one (`_keep`), and the engine takes it then, as if it had been asked: so the run is the same. It
-#    must also cost as many branches: what is done is chosen from a pair, and each pair has equally many.
-# 6. Branches that are counted (`_count_branches`) may end the turn, but not inside a wait or while records
+# 5. Branches that are counted (`_count_branches`) may end the turn, but not inside a wait or while records
 #    are put together: `_waiting` says so.
 #
 # Why locks and not the unix port's own scheduling: the port's threads are pthreads without a GIL, so two
@@ -51,7 +47,6 @@ from _callbacks import due as _due
 from _native import allocate
 from _native import copy_from as _copy_from
 from _native import exit as _exit
-from _native import move as _move
 from _native import read as _read
 from _native import write as _write
 
@@ -86,11 +81,9 @@ _CHARGE_LIMIT_US = 200
 _SPENT_LIMIT_US = 5000
 
 _ROOM = 2048
-_MOST_KEPT = 24 * 64
-_out_at = allocate(_MOST_KEPT + 24 + _ROOM) + _MOST_KEPT  # the request, behind it what rides along
+_out_at = allocate(24 + _ROOM)  # the request, behind it what rides along
 _out = uctypes.bytearray_at(_out_at, 24 + _ROOM)
 _ride_at = _out_at + 24 + 7
-_kept = 0  # bytes before it: requests that are granted already
 _filled = 0  # bytes that ride along
 _written = 0  # bytes for sockets among what rode along since the last turn
 _grant = bytearray(24)
@@ -102,7 +95,6 @@ _granted = uctypes.struct(  # read without a byte of heap: 64 bits at a time wou
         "thread": uctypes.UINT16 | 4,
         "rest_us": uctypes.UINT16 | 6,
         "now_ms": uctypes.UINT32 | 8,
-        "leash_us": uctypes.UINT32 | 12,
         "result": uctypes.INT32 | 16,
     },
     uctypes.LITTLE_ENDIAN,
@@ -123,7 +115,6 @@ timed = False
 _waiting = True  # no turn may end while one begins or ends
 _now_ms = 0
 _rest_us = 0
-_leash_us = 0  # for so long nothing happens but what this thread does
 _result = 0
 _running = 0  # thread numbers count from 0, the main thread
 _handover = {0: _unix_thread.allocate_lock()}
@@ -263,7 +254,7 @@ def _ride(kind, number, data):
     struct.pack_into("<BHI", _out, 24 + _filled, kind, number, n)
     if n > _ROOM - 7:
         struct.pack_into("<IBBHiqI", _out, 0, 7 + n, _MORE, 0, _running, 0, 0, 0)
-        _send(7)
+        _write(_fd, _out_at, 24 + 7)
         _channel.write(data)  # more than may go at once
         return
     if n:
@@ -273,12 +264,12 @@ def _ride(kind, number, data):
 
 def _ship(n):
     struct.pack_into("<IBBHiqI", _out, 0, n, _MORE, 0, _running, 0, 0, 0)
-    _send(n)
+    _write(_fd, _out_at, 24 + n)
 
 
 def wait(op, a=0, b=0):
     # Hand the process back to the engine until this thread is granted again; returns the grant's result.
-    global _charge_us, _filled, _leash_us, _rest_us, _running, _waiting, _written
+    global _charge_us, _filled, _running, _waiting, _written
     _on_wait[_running > 0](0)
     if _lookers and _running not in _lookers:
         _wake_lookers()
@@ -286,13 +277,10 @@ def wait(op, a=0, b=0):
     _charge()
     me = _running
     n = _filled
-    _rest_us += _charge_us
-    _leash_us -= _charge_us
-    goes_on = (op == _SLEEP) & (b == 0) & (n == 0) & (_leash_us > 0)
-    struct.pack_into("<IBBHiqI", _out, 0, n, op, goes_on, me, a, b, _charge_us)
+    struct.pack_into("<IBBHiqI", _out, 0, n, op, 0, me, a, b, _charge_us)
     _charge_us = _filled = _written = 0
-    _HAND_BACK[goes_on](n)
-    thread = _BEGIN[goes_on]()
+    _write(_fd, _out_at, 24 + n)
+    thread = _take_grant()
     if thread != me:
         mine = _handover[me]
         _running = thread
@@ -345,51 +333,18 @@ def _allocating_us():  # beside reading and compiling, which have a price of the
     return max(0, _allocated() // 64 * _allocate_us // 16 - _loading_us)
 
 
-def _send(n):
-    # The request with what rides along, behind those that are granted already. Of whatever turn something
-    # has left, the end cannot be granted here: it would be taken together with that.
-    global _kept, _leash_us
-    kept = _kept
-    _kept = _leash_us = 0
-    _write(_fd, _out_at - kept, kept + 24 + n)
-
-
-def _keep(_):
-    # It is for the engine to read, later.
-    global _kept
-    _kept += 24
-    _move(_out_at - _kept, _out_at + 24 - _kept, _kept)
-
-
-def _go_on():
-    # As `_take_grant`, but nothing has happened meanwhile.
-    global _leash_us, _now_ms, _rest_us, _result
-    if _rest_us > 999:
-        _now_ms += _rest_us // 1000
-        _rest_us %= 1000
-    _result = 0
-    if _kept == _MOST_KEPT:
-        _leash_us = 0
-    return _running
-
-
 def _take_grant():
-    global _leash_us, _now_ms, _rest_us, _result
+    global _now_ms, _rest_us, _result
     if _read(_fd, _grant_at, 24) != 24:  # it is sent in one
         _exit(0)  # the engine is gone: leave no orphan
     # Nothing here may fail, for the engine has handed out the turn: so nothing allocates, but what arrives.
     _now_ms = _granted.now_ms
     _rest_us = _granted.rest_us
-    _leash_us = _granted.leash_us
     _result = _granted.result
     thread = _granted.thread
     if _granted.size:
         _take_arrivals(_fd, _granted.size)
     return thread
-
-
-_HAND_BACK = (_send, _keep)
-_BEGIN = (_take_grant, _go_on)
 
 
 def let_others():
@@ -573,7 +528,7 @@ def _leave(number):
     struct.pack_into("<IBBHiqI", _out, 0, n, _EXIT, 0, number, 0, 0, _charge_us)
     _charge_us = _filled = _written = 0
     del _handover[number]
-    _send(n)
+    _write(_fd, _out_at, 24 + n)
     _running = _take_grant()
     _handover[_running].release()
 
