@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from dcompute_sim import trace as t
-from dcompute_sim.hunt.features import END, MISHAP, PATH, STEP, Feature, features, never_soon
+from dcompute_sim.hunt.features import END, MISHAP, PATH, STEP, Feature, features, never_soon, rows_met
 from dcompute_sim.hunt.moments import Moment, moments
 
 
@@ -60,6 +60,15 @@ def test_how_connections_in_a_row_ended() -> None:
     found = features([*life("a-1", 0), *ends])
     first, second, third = "connected lost", "connecting failed", "subscribing stopped"
     assert of(END, found) == {(first, second), (second, third), (first, second, third)}
+    assert set(rows_met(found)) == {
+        ("connected", "connecting"),
+        ("connecting", "subscribing"),
+        ("connected", "connecting", "subscribing"),
+    }
+    longer = features([*life("a-1", 0), *ends, *life("a-1", 10), *ends, *life("a-1", 20), *ends])
+    rows = set(rows_met(longer))
+    assert ("connecting", "subscribing", "connected", "connecting") in rows, "of four as well"
+    assert max(map(len, rows)) == 4, "and no longer ones, of which there are too many"
 
 
 def test_each_tells_its_own_story() -> None:

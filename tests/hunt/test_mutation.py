@@ -219,6 +219,41 @@ def test_step_by_step_each_waits_for_what_the_one_before_leads_to() -> None:
     assert steps > 20
 
 
+def test_all_faults_go_step_by_step_at_one_node_or_another() -> None:
+    """Rows at several nodes, at none that is gone for good; every other is of resets, after each of which the
+    node connects anew, so that the next finds it where it waits for it."""
+    assert SWARM.random is not None
+    rng = random.Random(1)
+    rows, of_resets = 0, 0
+    for seed in range(1, 40):
+        scenario = concretise(SWARM, seed)
+        parent = Entry(scenario, [], 500, [*_connected(scenario)], frozenset({1}))
+        draft = Draft(SWARM.random, frozenset(), rng, parent, parent)
+        draft.lose_few()
+        staying = draft.staying()
+        before = {fault.id: fault for fault in draft.scenario.faults}
+        fault_mutations.step_by_step(draft)
+        at: dict[str, list[Fault]] = {}
+        for fault in draft.scenario.faults:
+            if fault != before[fault.id]:
+                assert fault.when is not None
+                assert fault.when.node is not None
+                at.setdefault(fault.when.node, []).append(fault)
+        assert set(at) <= set(staying)
+        free = sum(draft.is_drawn(fault) and not is_for_good(fault) for fault in before.values())
+        left = free - sum(map(len, at.values()))
+        assert left < 2 or len(at) == len(staying), "what could be a row of its own is left over"
+        rows += len(at)
+        of_resets += sum({fault.kind for fault in row} == {"reset"} for row in at.values())
+    assert 0.4 < of_resets / rows < 0.9
+    assert rows > 50
+
+
+def _connected(scenario: Scenario) -> list[Moment]:
+    came = {"node_connecting": 1, "node_subscribing": 1, "node_connected": 1}
+    return [Moment("node_connected", node, 1, 2.0, came) for node in scenario.nodes()]
+
+
 def test_a_death_is_never_dropped_for_another_fault() -> None:
     """A run in which nobody's death is told is undecided, and was in vain."""
     assert SWARM.random is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dcompute_sim.hunt.features import MISHAP
+from dcompute_sim.hunt.features import END, MISHAP
 from dcompute_sim.hunt.promise import Promise, of_fresh
 from dcompute_sim.scenario import Scenario
 
@@ -40,3 +40,21 @@ def test_what_costs_less_is_worth_more() -> None:
     promise, row = Promise(), (("reset", "py-1", 10.0), ("leave", "py-1", 11.0))
     assert promise.of_bred(scenario(*row, nodes=2)) > promise.of_bred(scenario(*row, nodes=9))
     assert of_fresh(scenario(*row, nodes=2)) > of_fresh(scenario(*row, nodes=9))
+
+
+def test_a_row_of_ends_that_seldom_came_is_worth_more() -> None:
+    """Of one kind of fault there is one pair, whatever each finds; what a row meets tells them apart."""
+
+    def row(*events: str) -> Scenario:
+        waiting = {"kind": "reset", "select": {"names": ["py-1"]}}
+        whens = [{"event": event, "node": "py-1", "count": at} for at, event in enumerate(events, 2)]
+        made = scenario(("reset", "py-1", 10)).model_dump(exclude_unset=True)
+        faults = [*made["faults"], *({**waiting, "when": when} for when in whens)]
+        return Scenario.model_validate({**made, "faults": faults})
+
+    promise = Promise()
+    usual = row("node_connected", "node_connected", "node_connected")
+    seldom = row("node_connected", "node_subscribing", "node_connected")
+    assert promise.of_bred(seldom) == promise.of_bred(usual) > 0
+    promise.take([(END, *["connected lost"] * length) for length in (2, 3, 4)])
+    assert promise.of_bred(seldom) > promise.of_bred(usual)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from dcompute_sim.faults import KINDS, Fault, MasterFault, NodeFault
+from dcompute_sim.faults.fault import Seen
 from dcompute_sim.faults.schedule import Select, When
 from dcompute_sim.hunt.corpus import Entry
 from dcompute_sim.hunt.moments import Moment
@@ -79,13 +80,20 @@ class Draft:
         drawn = [(at, s) for at, s in enumerate(self.scenario.workload) if s.id not in self.fixed]
         return self.rng.choice(drawn) if drawn else (0, None)
 
+    def staying(self) -> list[str]:
+        """Return the nodes that no fault takes for good; all, if each does."""
+        lost = {name for fault in self._at_nodes() if is_for_good(fault) for name in fault.select.names or ()}
+        names = list(self.scenario.nodes())
+        return [name for name in names if name not in lost] or names
+
     def victim(self) -> str:
         """Return a node that no fault takes for good; often one that some fault names."""
-        at_nodes = [fault for fault in self.scenario.faults if isinstance(fault, NodeFault)]
-        lost = {name for fault in at_nodes if is_for_good(fault) for name in fault.select.names or ()}
-        named = [name for fault in at_nodes for name in fault.select.names or () if name not in lost]
-        names = [name for name in self.scenario.nodes() if name not in lost] or list(self.scenario.nodes())
-        return self.rng.choice(named if named and self.rng.random() < 0.5 else names)
+        staying = self.staying()
+        named = [name for fault in self._at_nodes() for name in fault.select.names or () if name in staying]
+        return self.rng.choice(named if named and self.rng.random() < 0.5 else staying)
+
+    def _at_nodes(self) -> list[NodeFault]:
+        return [fault for fault in self.scenario.faults if isinstance(fault, NodeFault)]
 
     def replace(self, index: int, fault: Fault) -> None:
         """Let this fault strike instead of the one at that index."""
@@ -256,6 +264,11 @@ class Draft:
 def is_for_good(fault: Fault) -> bool:
     """Say whether who it strikes does not come back."""
     return type(fault).recovers and fault.lasts is None
+
+
+def ends_at_once(kind: type[Fault]) -> bool:
+    """Say whether faults of a kind end a connection there and then, after which the node connects anew."""
+    return kind.seen is Seen.CLOSED and not kind.recovers
 
 
 def lasting(fault: Fault, lasts_s: float) -> Fault:

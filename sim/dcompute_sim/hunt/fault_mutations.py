@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dcompute_sim.faults import KINDS, Fault, NodeFault
 from dcompute_sim.faults.schedule import Select
-from dcompute_sim.hunt.draft import CLOSE_S, Draft, is_for_good, lasting
+from dcompute_sim.hunt.draft import CLOSE_S, Draft, ends_at_once, is_for_good, lasting
 from dcompute_sim.hunt.moments import STAGES, Moment
 from dcompute_sim.scenario.swarm import NOISE, draw_noise, longest_s
 from dcompute_sim.yamlfile.units import format_duration
@@ -15,8 +15,8 @@ _IN_A_ROW_S = 1.5  # how soon after the one before, and for how long, at most
 _ROOM_S = 2.0  # that each of a row takes, about
 _WAITING = 0.2  # share of a row that waits for a state: the more do, the fewer of them come
 _AT_WORK = ("task_received", "task_taken", "result_held")
-_MOST_STEPS = 4
-_AT_ONCE = 0.3  # share of the steps that wait for no other state
+_STEPS = (2, 3, 4, 4)
+_AT_ONCE = 0.2  # share of the steps that wait for no other state
 
 
 def near_another(draft: Draft) -> None:
@@ -105,27 +105,36 @@ def in_a_row(draft: Draft) -> None:
 
 
 def step_by_step(draft: Draft) -> None:
-    """Let faults strike one node in a row, each at a state to which it only comes by the one before: it loses
-    its connection, connects anew, and is struck while it does. No parent has to have been there."""
+    """Let faults strike nodes in rows, each at a state to which a node only comes by the one before: it loses
+    its connection, connects anew, and is struck while it does. No parent has to have been there. Every other
+    row is of one kind that ends a connection there and then: with others a row goes on by chance."""
     free = [at for at, fault in enumerate(draft.scenario.faults) if draft.is_drawn(fault)]
     free = [at for at in free if not is_for_good(draft.scenario.faults[at])]
-    node = draft.victim()
-    soon = draft.soon([node])
-    if len(free) < 2 or not soon:
-        return
-    chosen = draft.rng.sample(free, min(len(free), draft.rng.randint(2, _MOST_STEPS)))
-    moment = min((draft.rng.choice(soon) for _ in range(2)), key=lambda moment: moment.t_s)
-    faults = [draft.scenario.faults[index] for index in chosen]
-    for index, fault in zip(chosen, _stepping(draft, moment, _often_alike(draft, faults)), strict=True):
-        draft.replace(index, fault)
+    draft.rng.shuffle(free)
+    nodes = draft.staying()
+    alike = True
+    for node in dict.fromkeys([draft.victim(), *draft.rng.sample(nodes, len(nodes))]):
+        soon = draft.soon([node])
+        if len(free) < 2 or not soon:
+            continue
+        count = draft.rng.choice(_STEPS)
+        chosen, free = sorted(free[:count]), free[count:]
+        # What comes late in the parent's run, or was the fourth of its kind, may not come in the child's.
+        moment = min(
+            (draft.rng.choice(soon) for _ in range(3)), key=lambda moment: (moment.count, moment.t_s)
+        )
+        faults = [draft.scenario.faults[index] for index in chosen]
+        faults = _alike(draft, faults) if alike else faults
+        for index, fault in zip(chosen, _stepping(draft, moment, faults), strict=True):
+            draft.replace(index, fault)
+        alike = not alike
 
 
-def _often_alike(draft: Draft, faults: Sequence[Fault]) -> list[Fault]:
-    """Return these, or in half of the cases as many of one kind that is over at once, if there is any: after
-    it the node connects anew, and the next of the row finds it doing so."""
-    quick = [kind for kind in draft.kinds if not KINDS[kind].recovers]
-    if not quick or draft.rng.random() < 0.5:
-        return [*faults]
+def _alike(draft: Draft, faults: Sequence[Fault]) -> Sequence[Fault]:
+    """Return as many of one kind that ends a connection at once, if the swarm draws any."""
+    quick = [kind for kind in draft.kinds if ends_at_once(KINDS[kind])]
+    if not quick:
+        return faults
     kind = draft.rng.choice(quick)
     return [draft.new(kind, draft.begin_s(fault)).model_copy(update={"id": fault.id}) for fault in faults]
 

@@ -13,8 +13,8 @@ Rules:
   left out.
 * A `mishap` is two or three faults that followed one another at a node or its broker, each with what the node
   was doing, and how long after the one before (`_GAPS_S`), whatever happened in between.
-* An `end` is how two or three connections of a node in a row ended: how far each had come, and what ended it.
-  Three rare events in a row are met by way of two of them, so two are remembered as well.
+* An `end` is how two to four connections of a node in a row ended: how far each had come, and what ended it.
+  Four rare events in a row are met by way of two and three of them, so these are remembered as well.
 
 Rejected: counts of each step, in buckets. They told more of how much work a run had than of what befell it.
 Rejected: one story a node. Which of node, broker and master was the quicker is mostly chance: after 500 seeds
@@ -121,7 +121,7 @@ class _Found:
         self._paths: dict[tuple[str, str], Feature] = {}  # the newest two, in their circumstances
         self._mishaps: dict[str, Feature] = {}  # by node: the newest two
         self._mishap_us: dict[str, int] = {}
-        self._ends: dict[str, Feature] = {}  # by node: the newest two
+        self._ends: dict[str, Feature] = {}  # by node: the newest three
 
     def add(self, event: t.Event) -> None:
         kind = type(event)
@@ -158,7 +158,7 @@ class _Found:
         if how is not None and state.link not in ("off", "disconnected"):
             ends = (*self._ends.get(name, ()), f"{state.link} {how}")
             self._grams(END, ends)
-            self._ends[name] = ends[-2:]
+            self._ends[name] = ends[-3:]
         if kind not in _FAULTS:
             told_by = (name, _STORY[kind])
             before = self._steps.get(told_by)
@@ -174,11 +174,8 @@ class _Found:
                 self._paths[name, story] = path[-2:]
 
     def _grams(self, level: str, words: Feature) -> None:
-        """Take the last two of these words for a feature, and the last three."""
-        if len(words) >= 2:
-            self.features.add((level, *words[-2:]))
-        if len(words) >= 3:
-            self.features.add((level, *words[-3:]))
+        """Take the last two of these words for a feature, the last three, and so on."""
+        self.features.update((level, *words[-length:]) for length in range(2, len(words) + 1))
 
     def _note_mishap(self, name: str, now_us: int, word: str) -> None:
         mishap: Feature = (word,)
@@ -218,3 +215,10 @@ def kinds_met(shown: Iterable[Feature]) -> Iterator[tuple[str, str]]:
     for level, *words in shown:
         if level == MISHAP and len(words) == 3 and words[1] in ("at once", "soon"):
             yield words[0].partition(_WHILE)[0], words[2].partition(_WHILE)[0]
+
+
+def rows_met(shown: Iterable[Feature]) -> Iterator[tuple[str, ...]]:
+    """Yield how far connections of a node in a row had come when they ended; once for each ways to end."""
+    for level, *words in shown:
+        if level == END:
+            yield tuple(word.partition(" ")[0] for word in words)
