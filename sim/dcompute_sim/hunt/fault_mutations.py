@@ -123,7 +123,7 @@ def step_by_step(draft: Draft) -> None:
         moment = min(
             (draft.rng.choice(soon) for _ in range(3)), key=lambda moment: (moment.count, moment.t_s)
         )
-        faults = [draft.scenario.faults[index] for index in chosen]
+        faults: Sequence[Fault] = [draft.scenario.faults[index] for index in chosen]
         faults = _alike(draft, faults) if alike else faults
         for index, fault in zip(chosen, _stepping(draft, moment, faults), strict=True):
             draft.replace(index, fault)
